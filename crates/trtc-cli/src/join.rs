@@ -1,0 +1,379 @@
+//! `trtc join`: a member in a terminal.
+use crate::meters::{AudioMeter, RATE_HZ, VideoMeter};
+use crate::token;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use trtc_media::convert;
+use trtc_sdk::types::{AppScene, AudioQuality, I420, Role, StreamType, UserId};
+use trtc_sdk::{Cloud, CloudOptions, EnterParams, Event, FileSource, PatternSource, VideoEncoderParam};
+
+/// Arguments of `trtc join`.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Server address: ws(s):// or http(s)://.
+    #[arg(long, default_value = "ws://127.0.0.1:7880")]
+    url: String,
+    /// A LiveKit access token.
+    #[arg(long, conflicts_with_all = ["dev", "user_sig"])]
+    token: Option<String>,
+    /// Makes a token with the keys of `trtc serve --dev` for --room and --user.
+    #[arg(long)]
+    dev: bool,
+    /// Room for --dev or --user-sig.
+    #[arg(long, default_value = "hello")]
+    room: String,
+    /// User for --dev or --user-sig.
+    #[arg(long, default_value = "me")]
+    user: String,
+    /// A UserSig ticket. Not supported yet.
+    #[arg(long)]
+    user_sig: Option<String>,
+    /// anchor or audience.
+    #[arg(long, default_value = "anchor", value_parser = ["anchor", "audience"])]
+    role: String,
+    /// pattern, none, or a file (.h264, .y4m, .yuv, .wav).
+    #[arg(long, default_value = "none")]
+    publish: String,
+    /// Picture size of the pattern, or of a raw .yuv file: WIDTHxHEIGHT.
+    #[arg(long, default_value = "640x360")]
+    size: String,
+    /// Frames per second of the pattern, or of a raw .yuv file.
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=60))]
+    fps: u32,
+    /// Video bitrate in kbit/s.
+    #[arg(long, default_value_t = 900, value_parser = clap::value_parser!(u32).range(10..=50_000))]
+    kbps: u32,
+    /// Watch and hear the others.
+    #[arg(long)]
+    subscribe: bool,
+    /// Length of the stay.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    seconds: u32,
+    /// Mutes microphone and video at this second, and unmutes one second later.
+    #[arg(long)]
+    mute_at: Option<u32>,
+    /// Directory for a PNG snapshot and a WAV file per remote user.
+    #[arg(long)]
+    save: Option<PathBuf>,
+    /// One JSON event a line and a summary at the end.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Events wait here for the main thread; a full queue drops (the figures come from the meters, not from events).
+const EVENTS_CAP: usize = 1024;
+const MESSAGE_EVERY: Duration = Duration::from_millis(200);
+/// A connection that does not come back for this long ends the stay.
+const LOST_LIMIT: Duration = Duration::from_secs(20);
+
+/// What is known about one remote user.
+#[derive(Default)]
+struct Remote {
+    video: VideoMeter,
+    audio: AudioMeter,
+}
+
+type Remotes = Arc<Mutex<BTreeMap<String, Remote>>>;
+
+/// Counters of a stay.
+#[derive(Default)]
+struct Stay {
+    join_ms: Option<i32>,
+    first_frame_ms: Option<u64>,
+    sent: u64,
+    refused: u64,
+    received: u64,
+    missed: i64,
+    lost_since: Option<Instant>,
+    ended: Option<String>,
+}
+
+/// Joins, stays, and reports.
+///
+/// # Errors
+/// A sentence: bad arguments, a refused entry, or a connection that was lost for good.
+pub fn run(arguments: &Arguments) -> Result<(), String> {
+    let token = access_token(arguments)?;
+    let remotes: Remotes = Arc::default();
+    let start = Instant::now();
+    let (events_in, events) = sync_channel(EVENTS_CAP);
+    let cloud = Cloud::new(&CloudOptions::default(), move |event| {
+        let _ = events_in.try_send(event);
+    })
+    .map_err(said)?;
+    listen(&cloud, &remotes)?;
+    start_sending(&cloud, arguments)?;
+    cloud.set_default_stream_recv_mode(arguments.subscribe, arguments.subscribe).map_err(said)?;
+    let mut params = EnterParams::with_token(&arguments.url, &token);
+    params.role = if arguments.role == "audience" { Role::Audience } else { Role::Anchor };
+    cloud.enter_room(&params, AppScene::VideoCall).map_err(said)?;
+
+    let mut stay = Stay::default();
+    live(&cloud, arguments, &events, &remotes, start, &mut stay);
+    let _ = cloud.exit_room();
+    let left_by = Instant::now() + Duration::from_secs(2);
+    while let Ok(event) = events.recv_timeout(left_by.saturating_duration_since(Instant::now())) {
+        if matches!(event, Event::ExitRoom(_)) {
+            break;
+        }
+    }
+    cloud.close();
+    finish(arguments, &remotes, &stay)
+}
+
+fn access_token(arguments: &Arguments) -> Result<String, String> {
+    if arguments.user_sig.is_some() {
+        return Err("--user-sig is not supported yet: use --token or --dev".to_owned());
+    }
+    match &arguments.token {
+        Some(token) => Ok(token.clone()),
+        None if arguments.dev => Ok(token::development(&arguments.room, &arguments.user)),
+        None => Err("one of --token and --dev is needed".to_owned()),
+    }
+}
+
+fn listen(cloud: &Cloud, remotes: &Remotes) -> Result<(), String> {
+    let heard = remotes.clone();
+    cloud
+        .set_remote_audio_tap(Some(Arc::new(move |played| {
+            let mut remotes = heard.lock().unwrap_or_else(PoisonError::into_inner);
+            remotes.entry(played.user.to_string()).or_default().audio.take(played.samples, played.concealed);
+        })))
+        .map_err(said)
+}
+
+fn start_sending(cloud: &Cloud, arguments: &Arguments) -> Result<(), String> {
+    if arguments.publish == "none" || arguments.role == "audience" {
+        return Ok(());
+    }
+    let (width, height) = parse_size(&arguments.size)?;
+    let encoder =
+        VideoEncoderParam { width, height, fps: arguments.fps, bitrate_kbps: arguments.kbps, min_bitrate_kbps: 0 };
+    cloud.set_video_encoder_param(StreamType::Big, encoder).map_err(said)?;
+    if arguments.publish == "pattern" {
+        cloud.start_pattern_source(StreamType::Big, PatternSource::default()).map_err(said)?;
+    } else {
+        let mut source = FileSource::new(&arguments.publish);
+        if arguments.publish.ends_with(".yuv") {
+            (source.width, source.height, source.fps) = (width, height, arguments.fps);
+        }
+        cloud.start_file_source(StreamType::Big, &source).map_err(said)?;
+    }
+    cloud.start_local_audio(AudioQuality::Default).map_err(said)
+}
+
+fn parse_size(size: &str) -> Result<(u32, u32), String> {
+    size.split_once('x')
+        .and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)))
+        .ok_or_else(|| format!("--size must be WIDTHxHEIGHT, got {size:?}"))
+}
+
+/// The stay itself: events, messages, mutes, the progress line.
+fn live(
+    cloud: &Cloud,
+    arguments: &Arguments,
+    events: &Receiver<Event>,
+    remotes: &Remotes,
+    start: Instant,
+    stay: &mut Stay,
+) {
+    let mut end = start + Duration::from_secs(u64::from(arguments.seconds));
+    let mut next_message = start;
+    let mut mute = arguments.mute_at.map(|at| (start + Duration::from_secs(u64::from(at)), true));
+    let mut line = Instant::now();
+    while Instant::now() < end && stay.ended.is_none() {
+        match events.recv_timeout(Duration::from_millis(20)) {
+            Ok(event) => {
+                if let Event::EnterRoom(ms) = event
+                    && ms > 0
+                {
+                    end = Instant::now() + Duration::from_secs(u64::from(arguments.seconds));
+                }
+                take(cloud, arguments, remotes, start, stay, &event);
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+        let now = Instant::now();
+        if let Some((at, on)) = mute
+            && now >= at
+            && stay.join_ms.is_some()
+        {
+            let _ = cloud.mute_local_audio(on);
+            let _ = cloud.mute_local_video(StreamType::Big, on);
+            mute = on.then(|| (now + Duration::from_secs(1), false));
+        }
+        if stay.join_ms.is_some() && stay.lost_since.is_none() && arguments.publish != "none" && now >= next_message {
+            next_message = now + MESSAGE_EVERY;
+            for (cmd_id, reliable) in [(1, true), (2, false)] {
+                match cloud.send_custom_cmd_msg(cmd_id, b"hello from trtc join", reliable, reliable) {
+                    Ok(()) => stay.sent += 1,
+                    Err(_) => stay.refused += 1,
+                }
+            }
+        }
+        if stay.lost_since.is_some_and(|since| now > since + LOST_LIMIT) {
+            stay.ended = Some("the connection to the server was lost".to_owned());
+        }
+        if !arguments.json && std::io::stderr().is_terminal() && now > line + Duration::from_millis(500) {
+            line = now;
+            progress(remotes, stay, start);
+        }
+    }
+}
+
+fn take(cloud: &Cloud, arguments: &Arguments, remotes: &Remotes, start: Instant, stay: &mut Stay, event: &Event) {
+    match event {
+        Event::EnterRoom(ms) if *ms > 0 => stay.join_ms = Some(*ms),
+        Event::EnterRoom(code) => stay.ended = Some(format!("entering the room failed with code {code}")),
+        Event::ExitRoom(reason) => stay.ended = Some(format!("the server ended the call (reason {reason})")),
+        Event::UserVideoAvailable(user, true) if arguments.subscribe => watch(cloud, remotes, user, start),
+        Event::FirstVideoFrame { user: Some(_), .. } => {
+            stay.first_frame_ms.get_or_insert(start.elapsed().as_millis() as u64);
+        }
+        Event::RecvCustomCmdMsg { .. } => stay.received += 1,
+        Event::MissCustomCmdMsg { missed, .. } => stay.missed += i64::from(*missed),
+        Event::ConnectionLost => stay.lost_since = Some(Instant::now()),
+        Event::ConnectionRecovery => stay.lost_since = None,
+        _ => {}
+    }
+    if arguments.json {
+        if let Some(line) = as_json(event) {
+            say(&line);
+        }
+    } else if let Event::Error { message, .. } | Event::Warning { message, .. } = event {
+        eprintln!("\r{message}");
+    }
+}
+
+fn watch(cloud: &Cloud, remotes: &Remotes, user: &UserId, start: Instant) {
+    let (seen, name) = (remotes.clone(), user.to_string());
+    let callback = Arc::new(move |shown: &trtc_sdk::RenderFrame| {
+        let mut remotes = seen.lock().unwrap_or_else(PoisonError::into_inner);
+        remotes
+            .entry(name.clone())
+            .or_default()
+            .video
+            .take(shown.frame.clone(), start.elapsed().as_secs_f64() * 1000.0);
+    });
+    let _ = cloud.set_remote_video_callback(user, StreamType::Big, Some(callback));
+    let _ = cloud.start_remote_view(user, StreamType::Big);
+}
+
+fn as_json(event: &Event) -> Option<Value> {
+    let user = |u: &UserId| u.as_str().to_owned();
+    Some(match event {
+        Event::Error { code, message } => json!({"event": "error", "code": code.0, "message": message}),
+        Event::Warning { code, message } => json!({"event": "warning", "code": code.0, "message": message}),
+        Event::EnterRoom(ms) if *ms > 0 => json!({"event": "joined", "ms": ms}),
+        Event::EnterRoom(code) => json!({"event": "join_failed", "code": code}),
+        Event::ExitRoom(reason) => json!({"event": "left", "reason": reason}),
+        Event::RemoteUserEnterRoom(u) => json!({"event": "user_entered", "user": user(u)}),
+        Event::RemoteUserLeaveRoom(u, reason) => {
+            json!({"event": "user_left", "user": user(u), "reason": *reason as i32})
+        }
+        Event::UserVideoAvailable(u, on) => json!({"event": "user_video_available", "user": user(u), "available": on}),
+        Event::UserSubStreamAvailable(u, on) => {
+            json!({"event": "user_sub_stream_available", "user": user(u), "available": on})
+        }
+        Event::UserAudioAvailable(u, on) => json!({"event": "user_audio_available", "user": user(u), "available": on}),
+        Event::FirstVideoFrame { user: Some(u), width, height, .. } => {
+            json!({"event": "first_video_frame", "user": user(u), "width": width, "height": height})
+        }
+        Event::FirstAudioFrame(u) => json!({"event": "first_audio_frame", "user": user(u)}),
+        Event::ConnectionLost => json!({"event": "connection_lost"}),
+        Event::TryToReconnect => json!({"event": "try_to_reconnect"}),
+        Event::ConnectionRecovery => json!({"event": "connection_recovery"}),
+        Event::RecvCustomCmdMsg { user: u, cmd_id, seq, data } => {
+            json!({"event": "message", "user": user(u), "cmd_id": cmd_id, "seq": seq, "bytes": data.len()})
+        }
+        Event::MissCustomCmdMsg { user: u, cmd_id, missed, .. } => {
+            json!({"event": "messages_missed", "user": user(u), "cmd_id": cmd_id, "missed": missed})
+        }
+        Event::Statistics(s) => json!({"event": "statistics", "rtt_ms": s.rtt_ms, "up_loss_percent": s.up_loss_percent,
+            "down_loss_percent": s.down_loss_percent, "sent_bytes": s.sent_bytes, "received_bytes": s.received_bytes}),
+        _ => return None,
+    })
+}
+
+fn progress(remotes: &Remotes, stay: &Stay, start: Instant) {
+    let remotes = remotes.lock().unwrap_or_else(PoisonError::into_inner);
+    let seen: Vec<String> = remotes
+        .iter()
+        .map(|(user, r)| format!("{user}: {} frames", r.video.summary()["frames"].as_u64().unwrap_or(0)))
+        .collect();
+    eprint!("\r{:4} s  {}  messages {}/{}   ", start.elapsed().as_secs(), seen.join(", "), stay.received, stay.sent);
+}
+
+fn finish(arguments: &Arguments, remotes: &Remotes, stay: &Stay) -> Result<(), String> {
+    let remotes = remotes.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(dir) = &arguments.save {
+        for (user, remote) in remotes.iter() {
+            save(dir, user, remote)?;
+        }
+    }
+    let figures: Vec<Value> = remotes
+        .iter()
+        .map(|(user, r)| json!({"user": user, "video": r.video.summary(), "audio": r.audio.summary()}))
+        .collect();
+    let summary = json!({"event": "summary", "remote": figures, "join_ms": stay.join_ms, "first_frame_ms": stay.first_frame_ms,
+        "messages": {"sent": stay.sent, "refused": stay.refused, "received": stay.received, "missed": stay.missed}});
+    if arguments.json {
+        if stay.ended.is_none() {
+            say(&summary);
+        }
+    } else {
+        println!("\n{summary:#}");
+    }
+    stay.ended.clone().map_or(Ok(()), Err)
+}
+
+/// One PNG and one WAV file; the user's name is made safe for a file name.
+fn save(dir: &Path, user: &str, remote: &Remote) -> Result<(), String> {
+    let name: String =
+        user.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '_' }).collect();
+    let failed = |path: &Path, e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
+    std::fs::create_dir_all(dir).map_err(|e| failed(dir, &e))?;
+    if let Some(frame) = &remote.video.last {
+        let path = dir.join(format!("{name}.png"));
+        write_png(&path, &frame.picture).map_err(|e| failed(&path, &e))?;
+    }
+    if !remote.audio.samples().is_empty() {
+        let path = dir.join(format!("{name}.wav"));
+        let spec = hound::WavSpec {
+            channels: 1,
+            sample_rate: RATE_HZ,
+            bits_per_sample: 16,
+            sample_format: hound::SampleFormat::Int,
+        };
+        let mut wav = hound::WavWriter::create(&path, spec).map_err(|e| failed(&path, &e))?;
+        for sample in remote.audio.samples() {
+            wav.write_sample(*sample).map_err(|e| failed(&path, &e))?;
+        }
+        wav.finalize().map_err(|e| failed(&path, &e))?;
+    }
+    Ok(())
+}
+
+fn write_png(path: &Path, picture: &I420) -> Result<(), Box<dyn std::error::Error>> {
+    let file = std::io::BufWriter::new(std::fs::File::create(path)?);
+    let mut encoder = png::Encoder::new(file, u32::try_from(picture.width())?, u32::try_from(picture.height())?);
+    encoder.set_color(png::ColorType::Rgba);
+    encoder.set_depth(png::BitDepth::Eight);
+    Ok(encoder.write_header()?.write_image_data(&convert::to_rgba(picture))?)
+}
+
+fn say(line: &Value) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{line}");
+    let _ = out.flush();
+}
+
+fn said(error: trtc_sdk::types::Error) -> String {
+    error.to_string()
+}

@@ -1,0 +1,503 @@
+//! The process-wide `trtc-net` thread: the sockets and timers of all memberships. It starts with the first machine and ends after
+//! the last; [`shutdown`] joins it, so that a library that holds it can be unloaded.
+use crate::batch::{BATCH, Receiver, SendQueue, bind};
+use crate::url::ServerUrl;
+use crate::websocket::{Progress, WebSocket};
+use bytes::Bytes;
+use mio::net::UdpSocket;
+use mio::{Events, Interest, Poll, Registry, Token, Waker};
+use parking_lot::{Condvar, Mutex};
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::{JoinHandle, ThreadId};
+use std::time::{Duration, Instant};
+
+/// UDP sockets of one machine: one per peer connection, because a server tells the two apart by source address.
+pub const SOCKETS: usize = 2;
+
+/// Something that lives on the net thread. It locks itself for the length of a call, and calls foreign code only unlocked.
+pub trait Machine: Send + Sync {
+    /// Takes what the network brought.
+    fn input(&self, now: Instant, input: Input<'_>);
+    /// Runs due timers, appends what is to be done, delivers events; returns the next timer.
+    fn advance(&self, now: Instant, actions: &mut Vec<NetAction>) -> Option<Instant>;
+    /// A call of this machine panicked; it will not be called again.
+    fn crashed(&self);
+}
+
+/// What the network brought.
+pub enum Input<'a> {
+    /// Answer to [`NetAction::OpenUdp`]: the addresses that others can reach, by socket; or why there are none.
+    UdpOpened(Result<[SocketAddr; SOCKETS], String>),
+    /// The WebSocket is open.
+    SocketOpened,
+    /// The WebSocket could not be opened.
+    SocketFailed {
+        /// HTTP status, if the server answered by HTTP.
+        status: Option<u16>,
+        /// HTTP body, or the reason.
+        body: &'a str,
+    },
+    /// The WebSocket was open and is no more.
+    SocketClosed,
+    /// A WebSocket message.
+    SocketMessage(&'a [u8]),
+    /// A datagram, to be changed in place.
+    Datagram {
+        /// Which socket it came to.
+        socket: usize,
+        /// Its source.
+        from: SocketAddr,
+        /// Its bytes.
+        data: &'a mut [u8],
+    },
+}
+
+/// What a machine wants done.
+pub enum NetAction {
+    /// Binds new UDP sockets on the way to the WebSocket's server; old ones are closed.
+    OpenUdp,
+    /// Sends a datagram.
+    Send {
+        /// From which socket.
+        socket: usize,
+        /// To whom.
+        to: SocketAddr,
+        /// Its bytes.
+        data: Bytes,
+    },
+    /// Opens a WebSocket in place of the present one.
+    OpenWebSocket {
+        /// The server.
+        base: ServerUrl,
+        /// Path and query, from `/`.
+        path_and_query: String,
+        /// Goes into `Authorization: Bearer`.
+        token: String,
+    },
+    /// Closes the WebSocket; nothing more is heard of it.
+    CloseWebSocket,
+    /// Sends a binary message.
+    SendWebSocket(Vec<u8>),
+    /// The machine is finished: its sockets are closed and it is dropped.
+    Closed,
+}
+
+/// Keeps nothing alive; wakes the machine after it was changed from another thread.
+#[derive(Clone)]
+pub struct Handle {
+    id: u32,
+    shared: Arc<Shared>,
+}
+
+impl Handle {
+    /// Makes the net thread call [`Machine::advance`] soon.
+    pub fn wake(&self) {
+        let mut inbox = self.shared.inbox.lock();
+        if !inbox.woken.contains(&self.id) {
+            inbox.woken.push(self.id);
+            if inbox.woken.len() == 1 {
+                let _ = self.shared.waker.wake();
+            }
+        }
+    }
+}
+
+/// Puts a machine onto the net thread, starting the thread when there is none.
+///
+/// # Errors
+/// Those of thread creation and `epoll`.
+pub fn register(machine: Arc<dyn Machine>) -> io::Result<Handle> {
+    let mut global = GLOBAL.lock();
+    if global.machines == 0
+        && let Some(old) = global.running.take()
+        && !old.is_current()
+    {
+        // Without machines the thread is on its way out: wait those microseconds rather than race with it.
+        let _ = old.thread.join();
+    }
+    let shared = match &global.running {
+        Some(running) => running.shared.clone(),
+        None => {
+            let running = Running::start()?;
+            let shared = running.shared.clone();
+            global.running = Some(running);
+            shared
+        }
+    };
+    global.machines += 1;
+    global.last_id = global.last_id.wrapping_add(1) & (u32::MAX >> 4);
+    let id = global.last_id;
+    shared.inbox.lock().new.push((id, machine));
+    let _ = shared.waker.wake();
+    Ok(Handle { id, shared })
+}
+
+/// Waits until no machine is left and joins the thread. `false` when machines remain after `timeout`, or on the net thread itself.
+pub fn shutdown(timeout: Duration) -> bool {
+    let mut global = GLOBAL.lock();
+    if global.running.as_ref().is_some_and(Running::is_current) {
+        return false;
+    }
+    let deadline = Instant::now() + timeout;
+    while global.machines > 0 {
+        if IDLE.wait_until(&mut global, deadline).timed_out() {
+            return false;
+        }
+    }
+    if let Some(running) = global.running.take() {
+        let _ = running.thread.join();
+    }
+    true
+}
+
+static GLOBAL: Mutex<Global> = Mutex::new(Global { running: None, machines: 0, last_id: 0 });
+static IDLE: Condvar = Condvar::new();
+
+struct Global {
+    running: Option<Running>,
+    machines: usize,
+    last_id: u32,
+}
+
+struct Running {
+    shared: Arc<Shared>,
+    thread: JoinHandle<()>,
+    id: ThreadId,
+}
+
+impl Running {
+    fn start() -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
+        let shared = Arc::new(Shared { waker, inbox: Mutex::default() });
+        let mut driver = Driver {
+            poll,
+            shared: shared.clone(),
+            slots: BTreeMap::new(),
+            receiver: Receiver::new(),
+            queues: std::array::from_fn(|_| SendQueue::new()),
+            ending: false,
+            resolvers: Vec::new(),
+        };
+        let thread = std::thread::Builder::new().name("trtc-net".into()).spawn(move || driver.run())?;
+        let id = thread.thread().id();
+        Ok(Self { shared, thread, id })
+    }
+
+    fn is_current(&self) -> bool {
+        self.id == std::thread::current().id()
+    }
+}
+
+struct Shared {
+    waker: Arc<Waker>,
+    inbox: Mutex<Inbox>,
+}
+
+#[derive(Default)]
+struct Inbox {
+    new: Vec<(u32, Arc<dyn Machine>)>,
+    woken: Vec<u32>,
+}
+
+const WAKE: Token = Token(usize::MAX);
+/// Tokens of a machine: its id times four, plus the index of the UDP socket or this.
+const WEBSOCKET: usize = 3;
+/// Batches taken from one socket before others have their turn.
+const BATCHES_PER_TURN: usize = 4;
+
+struct Driver {
+    poll: Poll,
+    shared: Arc<Shared>,
+    slots: BTreeMap<u32, Slot>,
+    receiver: Receiver,
+    queues: [SendQueue; SOCKETS],
+    /// The last machine is gone; no lock of [`GLOBAL`] is taken from here on, so that it may be held while joining.
+    ending: bool,
+    resolvers: Vec<JoinHandle<()>>,
+}
+
+struct Slot {
+    machine: Arc<dyn Machine>,
+    udp: [Option<UdpSocket>; SOCKETS],
+    /// Edge-triggered readiness that was not used up.
+    readable: [bool; SOCKETS],
+    websocket: Option<WebSocket>,
+    websocket_ready: bool,
+    local: IpAddr,
+    dirty: bool,
+    timeout: Option<Instant>,
+}
+
+impl Driver {
+    fn run(&mut self) {
+        let mut events = Events::with_capacity(256);
+        loop {
+            self.take_inbox();
+            let now = Instant::now();
+            let ids: Vec<u32> = self.slots.iter().filter(|(_, slot)| slot.wants_turn(now)).map(|(id, _)| *id).collect();
+            for id in ids {
+                self.turn(id);
+            }
+            if self.ending {
+                break;
+            }
+            let now = Instant::now();
+            let wait = self.slots.values().filter_map(|slot| slot.next_turn(now)).min();
+            match self.poll.poll(&mut events, wait.map(|at| at.saturating_duration_since(now))) {
+                Err(e) if e.kind() != io::ErrorKind::Interrupted => {
+                    log::error!("trtc-net: {e}");
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                _ => {}
+            }
+            for event in &events {
+                self.note(event.token());
+            }
+        }
+        for thread in self.resolvers.drain(..) {
+            let _ = thread.join();
+        }
+    }
+
+    fn note(&mut self, token: Token) {
+        if token == WAKE {
+            // A resolver may have finished.
+            self.slots.values_mut().for_each(|slot| slot.websocket_ready |= slot.websocket.is_some());
+        } else if let Some(slot) = self.slots.get_mut(&((token.0 >> 2) as u32)) {
+            match token.0 & 3 {
+                WEBSOCKET => slot.websocket_ready = true,
+                index => slot.readable[index.min(SOCKETS - 1)] = true,
+            }
+        }
+    }
+
+    fn take_inbox(&mut self) {
+        let Inbox { new, woken } = std::mem::take(&mut *self.shared.inbox.lock());
+        for (id, machine) in new {
+            self.slots.insert(id, Slot::new(machine));
+        }
+        for id in woken {
+            if let Some(slot) = self.slots.get_mut(&id) {
+                slot.dirty = true;
+            }
+        }
+    }
+
+    /// One machine's turn: its sockets, its timers, its wishes.
+    fn turn(&mut self, id: u32) {
+        let Some(mut slot) = self.slots.remove(&id) else { return };
+        let finished = catch_unwind(AssertUnwindSafe(|| self.guarded_turn(id, &mut slot))).unwrap_or_else(|_| {
+            log::error!("trtc-net: a machine panicked and was closed");
+            let _ = catch_unwind(AssertUnwindSafe(|| slot.machine.crashed()));
+            true
+        });
+        if !finished {
+            self.slots.insert(id, slot);
+            return;
+        }
+        if let Some(mut websocket) = slot.websocket.take() {
+            websocket.close(self.poll.registry());
+        }
+        // The host's sink may die with the machine: foreign code again.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(slot)));
+        let mut global = GLOBAL.lock();
+        global.machines -= 1;
+        self.ending = global.machines == 0;
+        drop(global);
+        IDLE.notify_all();
+    }
+
+    fn guarded_turn(&mut self, id: u32, slot: &mut Slot) -> bool {
+        slot.dirty = false;
+        for index in 0..SOCKETS {
+            self.receive(slot, index);
+        }
+        let websocket_due =
+            slot.websocket.as_ref().and_then(WebSocket::deadline).is_some_and(|at| at <= Instant::now());
+        slot.websocket_ready |= websocket_due;
+        let mut actions = Vec::new();
+        // Opening a socket answers at once, and the answer may cause the next action.
+        for _ in 0..8 {
+            if std::mem::take(&mut slot.websocket_ready) {
+                drive_websocket(slot, self.poll.registry(), id);
+            }
+            slot.timeout = slot.machine.advance(Instant::now(), &mut actions);
+            let mut again = false;
+            let mut closed = false;
+            for action in actions.drain(..) {
+                closed |= matches!(action, NetAction::Closed);
+                again |= self.act(id, slot, action);
+            }
+            for (queue, udp) in self.queues.iter_mut().zip(&slot.udp) {
+                if let Some(udp) = udp {
+                    queue.flush(udp);
+                }
+            }
+            if closed {
+                if std::mem::take(&mut slot.websocket_ready) {
+                    drive_websocket(slot, self.poll.registry(), id);
+                }
+                return true;
+            }
+            if !again {
+                return false;
+            }
+        }
+        slot.dirty = true;
+        false
+    }
+
+    fn receive(&mut self, slot: &mut Slot, index: usize) {
+        let Some(socket) = slot.udp[index].as_ref().filter(|_| slot.readable[index]) else {
+            slot.readable[index] = false;
+            return;
+        };
+        let machine = &slot.machine;
+        for _ in 0..BATCHES_PER_TURN {
+            let now = Instant::now();
+            let taken = self
+                .receiver
+                .receive(socket, |from, data| machine.input(now, Input::Datagram { socket: index, from, data }));
+            if taken.unwrap_or(0) < BATCH {
+                slot.readable[index] = false;
+                return;
+            }
+        }
+    }
+
+    /// Returns whether the machine must be asked again.
+    fn act(&mut self, id: u32, slot: &mut Slot, action: NetAction) -> bool {
+        let registry = self.poll.registry();
+        match action {
+            NetAction::Send { socket, to, data } => {
+                if let Some((udp, queue)) =
+                    slot.udp.get(socket).and_then(Option::as_ref).zip(self.queues.get_mut(socket))
+                {
+                    queue.push(udp, to, |out| out.extend_from_slice(&data));
+                }
+                false
+            }
+            NetAction::OpenUdp => {
+                let opened = open_udp(slot, registry, id);
+                slot.machine.input(Instant::now(), Input::UdpOpened(opened));
+                true
+            }
+            NetAction::OpenWebSocket { base, path_and_query, token } => {
+                if let Some(mut old) = slot.websocket.take() {
+                    old.close(registry);
+                }
+                let (now, url) = (Instant::now(), base.websocket(&path_and_query));
+                match WebSocket::open(&base, &url, &token, now, &self.shared.waker, &mut self.resolvers) {
+                    Ok(websocket) => {
+                        slot.websocket = Some(websocket);
+                        slot.websocket_ready = true;
+                    }
+                    Err(reason) => slot.machine.input(now, Input::SocketFailed { status: None, body: &reason }),
+                }
+                self.resolvers.retain(|thread| !thread.is_finished());
+                true
+            }
+            NetAction::CloseWebSocket => {
+                if let Some(mut old) = slot.websocket.take() {
+                    old.close(registry);
+                }
+                false
+            }
+            NetAction::SendWebSocket(message) => {
+                if let Some(websocket) = &mut slot.websocket {
+                    websocket.send(message);
+                    slot.websocket_ready = true;
+                }
+                true
+            }
+            NetAction::Closed => false,
+        }
+    }
+}
+
+impl Slot {
+    fn new(machine: Arc<dyn Machine>) -> Self {
+        Self {
+            machine,
+            udp: [const { None }; SOCKETS],
+            readable: [false; SOCKETS],
+            websocket: None,
+            websocket_ready: false,
+            local: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            dirty: true,
+            timeout: None,
+        }
+    }
+
+    fn wants_turn(&self, now: Instant) -> bool {
+        self.next_turn(now).is_some_and(|at| at <= now)
+    }
+
+    fn next_turn(&self, now: Instant) -> Option<Instant> {
+        if self.dirty || self.websocket_ready || self.readable.contains(&true) {
+            return Some(now);
+        }
+        let websocket = self.websocket.as_ref().and_then(WebSocket::deadline);
+        [self.timeout, websocket].into_iter().flatten().min()
+    }
+}
+
+fn drive_websocket(slot: &mut Slot, registry: &Registry, id: u32) {
+    let Some(mut websocket) = slot.websocket.take() else { return };
+    let (now, mut over) = (Instant::now(), false);
+    websocket.drive(now, registry, Token((id as usize) << 2 | WEBSOCKET), &mut |progress| match progress {
+        Progress::Opened(local) => {
+            slot.local = local.ip();
+            slot.machine.input(now, Input::SocketOpened);
+        }
+        Progress::Message(message) => slot.machine.input(now, Input::SocketMessage(&message)),
+        Progress::Failed { status, body } => {
+            over = true;
+            slot.machine.input(now, Input::SocketFailed { status, body: &body });
+        }
+        Progress::Closed => {
+            over = true;
+            slot.machine.input(now, Input::SocketClosed);
+        }
+    });
+    if !over {
+        slot.websocket = Some(websocket);
+    }
+}
+
+fn open_udp(slot: &mut Slot, registry: &Registry, id: u32) -> Result<[SocketAddr; SOCKETS], String> {
+    let ip = media_ip(slot.local);
+    // A socket on a loopback address cannot reach the outside, one on a network's address can only reach that network.
+    let any = if ip.is_loopback() || ip.is_ipv6() { ip } else { Ipv4Addr::UNSPECIFIED.into() };
+    let mut addresses = [SocketAddr::new(ip, 0); SOCKETS];
+    for (index, address) in addresses.iter_mut().enumerate() {
+        let mut socket = bind((any, 0).into()).map_err(|e| format!("cannot bind a UDP socket: {e}"))?;
+        let registered = registry.register(&mut socket, Token((id as usize) << 2 | index), Interest::READABLE);
+        registered.map_err(|e| format!("cannot watch a UDP socket: {e}"))?;
+        address.set_port(socket.local_addr().map_err(|e| e.to_string())?.port());
+        slot.udp[index] = Some(socket);
+        slot.readable[index] = false;
+    }
+    Ok(addresses)
+}
+
+/// Media runs over IPv4 where it can, also when the signalling came over IPv6.
+fn media_ip(signalling: IpAddr) -> IpAddr {
+    match signalling {
+        IpAddr::V4(_) => signalling,
+        IpAddr::V6(v6) if v6.is_loopback() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => route_ip().unwrap_or(signalling),
+    }
+}
+
+fn route_ip() -> Option<IpAddr> {
+    // Connecting a UDP socket sends nothing; it only asks the routing table. The address is reserved for documentation.
+    let socket = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
+    socket.local_addr().ok().map(|a| a.ip())
+}

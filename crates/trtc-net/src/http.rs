@@ -1,0 +1,161 @@
+//! A small blocking HTTP/1.1 client for calls that happen once: tokens, roles, tests. Never called on the net thread.
+use crate::tls;
+use crate::url::ServerUrl;
+use rustls::StreamOwned;
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+/// Longest answer that is read, bytes.
+pub const ANSWER_MAX: usize = 8 << 20;
+
+/// A server's answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// Body.
+    pub body: Vec<u8>,
+}
+
+/// `GET path_and_query`.
+///
+/// # Errors
+/// Those of the network; `InvalidData` for what is no HTTP, or above [`ANSWER_MAX`].
+pub fn get(base: &ServerUrl, path_and_query: &str, timeout: Duration) -> io::Result<Answer> {
+    request(base, "GET", path_and_query, &[], "", timeout)
+}
+
+/// `POST path_and_query` with a body.
+///
+/// # Errors
+/// As [`get`].
+pub fn post(
+    base: &ServerUrl,
+    path_and_query: &str,
+    content_type: &str,
+    body: &[u8],
+    timeout: Duration,
+) -> io::Result<Answer> {
+    request(base, "POST", path_and_query, body, content_type, timeout)
+}
+
+fn request(
+    base: &ServerUrl,
+    method: &str,
+    path: &str,
+    body: &[u8],
+    content_type: &str,
+    timeout: Duration,
+) -> io::Result<Answer> {
+    if path.contains(|c: char| c.is_control() || c == ' ') || content_type.contains(char::is_control) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "control characters or spaces in a request"));
+    }
+    let mut head =
+        format!("{method} {}{path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", base.path, base.authority());
+    if method == "POST" {
+        head.push_str(&format!("Content-Type: {content_type}\r\nContent-Length: {}\r\n", body.len()));
+    }
+    head.push_str("\r\n");
+    let stream = connect(base, timeout)?;
+    let mut answer = Vec::new();
+    if base.secure {
+        exchange(StreamOwned::new(tls::connection(&base.host)?, stream), &head, body, &mut answer)?;
+    } else {
+        exchange(stream, &head, body, &mut answer)?;
+    }
+    parse(&answer)
+}
+
+fn connect(base: &ServerUrl, timeout: Duration) -> io::Result<TcpStream> {
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
+    for address in base.resolve()? {
+        match TcpStream::connect_timeout(&address, timeout) {
+            Ok(stream) => {
+                stream.set_read_timeout(Some(timeout))?;
+                stream.set_write_timeout(Some(timeout))?;
+                return Ok(stream);
+            }
+            Err(e) => last = e,
+        }
+    }
+    Err(last)
+}
+
+fn exchange(mut stream: impl Read + Write, head: &str, body: &[u8], answer: &mut Vec<u8>) -> io::Result<()> {
+    stream.write_all(head.as_bytes())?;
+    stream.write_all(body)?;
+    stream.flush()?;
+    match stream.take(ANSWER_MAX as u64 + 1).read_to_end(answer) {
+        Ok(_) if answer.len() > ANSWER_MAX => Err(bad("the answer is too long")),
+        // Many servers close TLS without saying so; the length is checked below.
+        Err(e) if e.kind() != io::ErrorKind::UnexpectedEof => Err(e),
+        _ => Ok(()),
+    }
+}
+
+fn parse(answer: &[u8]) -> io::Result<Answer> {
+    let end = answer.windows(4).position(|w| w == b"\r\n\r\n").ok_or_else(|| bad("no HTTP answer"))?;
+    let head = std::str::from_utf8(&answer[..end]).map_err(|_| bad("the HTTP head is not text"))?;
+    let body = &answer[end + 4..];
+    let mut lines = head.split("\r\n");
+    let status =
+        lines.next().filter(|line| line.starts_with("HTTP/1.")).and_then(|line| line.split(' ').nth(1)?.parse().ok());
+    let status = status.ok_or_else(|| bad("no HTTP status"))?;
+    let header = |name: &str| {
+        let all = head.split("\r\n").skip(1).filter_map(|line| line.split_once(':'));
+        all.filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).next()
+    };
+    let body = if header("transfer-encoding").is_some_and(|v| v.eq_ignore_ascii_case("chunked")) {
+        unchunk(body).ok_or_else(|| bad("bad chunks"))?
+    } else if let Some(length) = header("content-length") {
+        let length: usize = length.parse().map_err(|_| bad("bad content-length"))?;
+        body.get(..length).ok_or_else(|| bad("the answer was cut off"))?.to_vec()
+    } else {
+        body.to_vec()
+    };
+    Ok(Answer { status, body })
+}
+
+fn unchunk(mut rest: &[u8]) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let line = rest.windows(2).position(|w| w == b"\r\n")?;
+        let size = std::str::from_utf8(&rest[..line]).ok()?.split(';').next()?.trim();
+        let size = usize::from_str_radix(size, 16).ok()?;
+        rest = &rest[line + 2..];
+        if size == 0 {
+            return Some(body);
+        }
+        body.extend_from_slice(rest.get(..size)?);
+        rest = rest.get(size..)?.strip_prefix(b"\r\n")?;
+    }
+}
+
+fn bad(reason: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_read_and_lies_refused() {
+        let plain = parse(b"HTTP/1.1 401 No\r\nContent-Length: 3\r\n\r\nbad").unwrap();
+        assert_eq!(plain, Answer { status: 401, body: b"bad".to_vec() });
+        let chunked =
+            parse(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3;x\r\nabc\r\n1\r\nd\r\n0\r\n\r\n").unwrap();
+        assert_eq!(chunked.body, b"abcd");
+        assert_eq!(parse(b"HTTP/1.0 200 OK\r\n\r\nto the end").unwrap().body, b"to the end");
+        for lie in [
+            &b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nshort"[..],
+            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nffffffffffffffff\r\nx",
+            b"HTTP/1.1 OK\r\n\r\n",
+            b"SSH-2.0\r\n\r\n",
+            b"",
+        ] {
+            assert!(parse(lie).is_err());
+        }
+    }
+}

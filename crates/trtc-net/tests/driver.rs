@@ -1,0 +1,146 @@
+//! The net thread against a plain WebSocket server: open, refuse, echo, close, UDP, a panicking machine, and the end of the thread.
+#![allow(clippy::unwrap_used)]
+use bytes::Bytes;
+use parking_lot::{Condvar, Mutex};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use trtc_net::ServerUrl;
+use trtc_net::driver::{Input, Machine, NetAction, register, shutdown};
+
+#[derive(Default)]
+struct Probe {
+    seen: Mutex<Vec<String>>,
+    changed: Condvar,
+    todo: Mutex<Vec<NetAction>>,
+    explode: Mutex<bool>,
+}
+
+impl Probe {
+    fn note(&self, what: String) {
+        self.seen.lock().push(what);
+        self.changed.notify_all();
+    }
+
+    fn wait_for(&self, what: &str) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let mut seen = self.seen.lock();
+        while !seen.iter().any(|s| s.starts_with(what)) {
+            assert!(!self.changed.wait_until(&mut seen, deadline).timed_out(), "no {what:?} in {seen:?}");
+        }
+    }
+}
+
+impl Machine for Probe {
+    fn input(&self, _: Instant, input: Input<'_>) {
+        match input {
+            Input::UdpOpened(addresses) => {
+                let [a, b] = addresses.unwrap();
+                self.todo.lock().push(NetAction::Send { socket: 0, to: b, data: Bytes::from_static(b"ping") });
+                self.note(format!("udp {}", a.ip()));
+            }
+            Input::SocketOpened => self.note("opened".into()),
+            Input::SocketFailed { status, body } => self.note(format!("failed {status:?} {body}")),
+            Input::SocketClosed => self.note("closed".into()),
+            Input::SocketMessage(message) => self.note(format!("message {}", String::from_utf8_lossy(message))),
+            Input::Datagram { socket, data, .. } => {
+                self.note(format!("datagram {socket} {}", String::from_utf8_lossy(data)))
+            }
+        }
+    }
+
+    fn advance(&self, _: Instant, actions: &mut Vec<NetAction>) -> Option<Instant> {
+        assert!(!*self.explode.lock(), "asked to");
+        actions.append(&mut self.todo.lock());
+        None
+    }
+
+    fn crashed(&self) {
+        self.note("crashed".into());
+    }
+}
+
+fn open(address: SocketAddr, path: &str) -> NetAction {
+    let base = ServerUrl::parse(&format!("http://{address}")).unwrap();
+    NetAction::OpenWebSocket { base, path_and_query: path.into(), token: "secret".into() }
+}
+
+fn echo_once() -> (SocketAddr, std::thread::JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        let mut socket = tungstenite::accept(stream).unwrap();
+        let message = socket.read().unwrap();
+        socket.send(message).unwrap();
+        socket.close(None).unwrap();
+        while socket.read().is_ok() {}
+    });
+    (address, server)
+}
+
+fn refuse_once(answer: &'static str) -> (SocketAddr, std::thread::JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = [0; 2048];
+        let length = stream.read(&mut request).unwrap();
+        assert!(
+            String::from_utf8_lossy(&request[..length]).to_ascii_lowercase().contains("authorization: bearer secret")
+        );
+        stream.write_all(answer.as_bytes()).unwrap();
+    });
+    (address, server)
+}
+
+#[test]
+fn a_machine_lives_and_the_thread_ends_with_the_last() {
+    let probe = Arc::new(Probe::default());
+    let handle = register(probe.clone()).unwrap();
+    let act = |action| {
+        probe.todo.lock().push(action);
+        handle.wake();
+    };
+
+    let (address, server) =
+        refuse_once("HTTP/1.1 401 Unauthorized\r\ncontent-length: 25\r\n\r\ninvalid API key: nobody  ");
+    act(open(address, "/rtc"));
+    probe.wait_for("failed Some(401) invalid API key: nobody");
+    server.join().unwrap();
+
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    act(open(free, "/rtc"));
+    probe.wait_for("failed None");
+
+    let (address, server) = echo_once();
+    act(open(address, "/rtc?x=1"));
+    probe.wait_for("opened");
+    act(NetAction::OpenUdp);
+    probe.wait_for("udp 127.0.0.1");
+    handle.wake();
+    probe.wait_for("datagram 1 ping");
+    act(NetAction::SendWebSocket(b"hello".to_vec()));
+    probe.wait_for("message hello");
+    probe.wait_for("closed");
+    server.join().unwrap();
+
+    let bomb = Arc::new(Probe::default());
+    *bomb.explode.lock() = true;
+    let _other = register(bomb.clone()).unwrap();
+    bomb.wait_for("crashed");
+
+    assert!(!shutdown(Duration::from_millis(20)), "a machine is still there");
+    act(NetAction::Closed);
+    assert!(shutdown(Duration::from_secs(5)));
+    assert_eq!(Arc::strong_count(&probe), 1);
+
+    // It starts again, as often as wanted.
+    for _ in 0..20 {
+        let again = Arc::new(Probe::default());
+        again.todo.lock().push(NetAction::Closed);
+        register(again.clone()).unwrap();
+        assert!(shutdown(Duration::from_secs(5)));
+    }
+}

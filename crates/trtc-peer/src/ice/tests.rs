@@ -1,0 +1,122 @@
+use super::*;
+
+fn address(last: u8) -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, last], 5000))
+}
+
+struct Pairing {
+    a: Ice,
+    b: Ice,
+    now: Instant,
+}
+
+impl Pairing {
+    fn new(a: IceRole, b: IceRole) -> Self {
+        let mut pairing = Self { a: Ice::new(a), b: Ice::new(b), now: Instant::now() };
+        pairing.exchange();
+        if pairing.b.is_lite() {
+            pairing.a.remote_is_lite();
+        }
+        pairing.a.add_remote_candidate(pairing.now, address(2));
+        pairing
+    }
+
+    fn exchange(&mut self) {
+        let (a, b) = (self.a.local().clone(), self.b.local().clone());
+        self.a.set_remote(self.now, b);
+        self.b.set_remote(self.now, a);
+    }
+
+    /// Lets `time` pass in steps of 10 ms.
+    fn run(&mut self, time: Duration, lose: bool) {
+        let end = self.now + time;
+        while self.now < end {
+            self.a.tick(self.now);
+            self.b.tick(self.now);
+            loop {
+                let mut moved = false;
+                while let Some((to, datagram)) = self.a.poll_send() {
+                    moved = true;
+                    if !lose && to == address(2) {
+                        self.b.feed(self.now, address(1), &datagram);
+                    }
+                }
+                while let Some((to, datagram)) = self.b.poll_send() {
+                    moved = true;
+                    if !lose && to == address(1) {
+                        self.a.feed(self.now, address(2), &datagram);
+                    }
+                }
+                if !moved {
+                    break;
+                }
+            }
+            self.now += Duration::from_millis(10);
+        }
+    }
+
+    fn assert_connected(&self) {
+        assert_eq!((self.a.path(), self.b.path()), (Some(address(2)), Some(address(1))));
+        assert!(self.a.is_validated(address(2)) && self.b.is_validated(address(1)));
+        assert!(!self.a.is_validated(address(9)));
+    }
+}
+
+#[test]
+fn full_and_lite_connect_and_restart() {
+    let mut pair = Pairing::new(IceRole::Controlled, IceRole::Lite);
+    pair.run(Duration::from_millis(30), false);
+    pair.assert_connected();
+    let old = pair.b.local().ufrag.clone();
+    pair.a.restart();
+    pair.b.restart();
+    pair.exchange();
+    assert!(pair.b.owns(&old) && pair.b.owns(&pair.b.local().ufrag.clone()));
+    assert!(pair.a.is_restarting() && pair.b.is_restarting());
+    pair.assert_connected();
+    pair.run(Duration::from_millis(30), false);
+    assert!(!pair.a.is_restarting() && !pair.b.is_restarting());
+    pair.assert_connected();
+}
+
+#[test]
+fn full_and_full_connect() {
+    let mut pair = Pairing::new(IceRole::Controlling, IceRole::Controlled);
+    pair.run(Duration::from_millis(30), false);
+    pair.assert_connected();
+}
+
+#[test]
+fn role_conflicts_are_settled() {
+    for role in [IceRole::Controlling, IceRole::Controlled] {
+        for _ in 0..20 {
+            let mut pair = Pairing::new(role, role);
+            pair.run(Duration::from_millis(500), false);
+            pair.assert_connected();
+        }
+    }
+}
+
+#[test]
+fn consent_keeps_a_path_alive_and_silence_kills_it() {
+    let mut pair = Pairing::new(IceRole::Controlling, IceRole::Lite);
+    pair.run(Duration::from_secs(60), false);
+    assert!(!pair.a.is_dead(pair.now) && !pair.b.is_dead(pair.now));
+    pair.run(Duration::from_secs(12), true);
+    assert!(!pair.a.is_dead(pair.now) && !pair.b.is_dead(pair.now));
+    pair.run(Duration::from_secs(4), true);
+    assert!(pair.a.is_dead(pair.now) && pair.b.is_dead(pair.now));
+}
+
+#[test]
+fn unauthenticated_requests_open_nothing() {
+    let mut pair = Pairing::new(IceRole::Controlling, IceRole::Lite);
+    let ufrag = pair.b.local().ufrag.clone();
+    let forged = Builder::new(stun::REQUEST, &[1; 12])
+        .attribute(stun::USERNAME, format!("{ufrag}:x").as_bytes())
+        .attribute(stun::USE_CANDIDATE, &[])
+        .finish("guess");
+    pair.b.feed(pair.now, address(9), &forged);
+    assert!(pair.b.path().is_none() && pair.b.poll_send().is_none() && !pair.b.is_validated(address(9)));
+    assert_eq!(pair.b.counters().0, 1);
+}

@@ -1,0 +1,26 @@
+//! Media across a lossy path: RTP, RTCP, payload formats, repair, feedback.
+//!
+//! Everything here is a pure machine: datagrams and the time go in, bytes and deadlines come out. Parsers take arbitrary
+//! bytes and never panic; every buffer has a bound.
+#![forbid(unsafe_code)]
+
+pub mod feedback;
+pub mod h264;
+pub mod key_frame;
+pub mod nack;
+pub mod packet;
+pub mod retransmission;
+pub mod rtcp;
+pub mod sequence;
+pub mod stats;
+pub mod video_receiver;
+
+pub use feedback::TransportFeedbackRecorder;
+pub use nack::NackGenerator;
+pub use packet::{
+    RtpHeader, RtpPacket, is_rtcp, set_marker, set_payload_type, set_sequence, set_ssrc, set_timestamp, write_rtp,
+};
+pub use retransmission::{RetransmissionCache, unwrap_rtx, write_rtx};
+pub use sequence::Unwrapper;
+pub use stats::{ReceiverStats, SenderState, StreamStats};
+pub use video_receiver::{AssembledFrame, VideoReceiver, VideoReceiverStats};

@@ -1,0 +1,252 @@
+//! Local streams: what runs, what is published, what is muted.
+use crate::params::VideoEncoderParam;
+use crate::receive::cell::Cell;
+use crate::send::audio::Capture;
+use crate::send::video::{VideoSender, VideoSource};
+use crate::shared::Shared;
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
+use trtc_member::LocalTrack;
+use trtc_member::Member;
+use trtc_types::{AudioQuality, Code, CodecKind, Error, MediaKind, Result, StreamType, TrackSource};
+
+pub(crate) struct Local {
+    shared: Weak<Shared>,
+    pub(crate) videos: [LocalVideo; 2],
+    pub(crate) audio: LocalAudio,
+    /// The role allows sending (always so in call scenes).
+    pub(crate) anchor: bool,
+    /// The token allows sending.
+    privilege: bool,
+    published: u32,
+    estimate_bps: u32,
+}
+
+pub(crate) struct LocalVideo {
+    pub(crate) stream: StreamType,
+    pub(crate) param: VideoEncoderParam,
+    /// The host has set `param`; otherwise a file's own size and rate are taken.
+    pub(crate) param_set: bool,
+    pub(crate) running: Option<Running>,
+    pub(crate) custom: bool,
+    pub(crate) cid: Option<String>,
+    pub(crate) muted: bool,
+    pub(crate) cell: Arc<Cell>,
+}
+
+pub(crate) struct Running {
+    pub(crate) sender: Arc<VideoSender>,
+    thread: JoinHandle<()>,
+    pub(crate) param: VideoEncoderParam,
+}
+
+#[derive(Default)]
+pub(crate) struct LocalAudio {
+    /// A source is there and was not stopped.
+    pub(crate) on: bool,
+    pub(crate) custom: bool,
+    pub(crate) muted: bool,
+    pub(crate) stereo: bool,
+    pub(crate) cid: Option<String>,
+}
+
+/// The slot of a stream; `Small` has none.
+pub(crate) fn slot(stream: StreamType) -> Result<usize> {
+    match stream {
+        StreamType::Big => Ok(0),
+        StreamType::Sub => Ok(1),
+        StreamType::Small => Err(Error::not_supported("stream_type must be 0 (big) or 2 (sub) here, got 1 (small)")),
+    }
+}
+
+impl Local {
+    pub(crate) fn new(shared: Weak<Shared>) -> Self {
+        let video = |stream| LocalVideo {
+            stream,
+            param: VideoEncoderParam::default(),
+            param_set: false,
+            running: None,
+            custom: false,
+            cid: None,
+            muted: false,
+            cell: Arc::default(),
+        };
+        Self {
+            shared,
+            videos: [video(StreamType::Big), video(StreamType::Sub)],
+            audio: LocalAudio::default(),
+            anchor: true,
+            privilege: true,
+            published: 0,
+            estimate_bps: 0,
+        }
+    }
+
+    pub(crate) fn may_send(&self) -> bool {
+        self.anchor && self.privilege
+    }
+
+    pub(crate) fn set_privilege(&mut self, can_publish: bool) {
+        self.privilege = can_publish;
+    }
+
+    /// Starts a source in a slot; a running one ends first. Returns the thread that ended.
+    pub(crate) fn start_video(
+        &mut self,
+        index: usize,
+        source: VideoSource,
+        param: VideoEncoderParam,
+    ) -> Result<Option<JoinHandle<()>>> {
+        let old = self.stop_source(index);
+        let custom = matches!(source, VideoSource::Custom);
+        let video = &mut self.videos[index];
+        let (sender, thread) = VideoSender::start(self.shared.clone(), video.stream, source, param, video.cell.clone())
+            .map_err(|e| Error::new(Code::FAILED, format!("cannot start a thread: {e}")))?;
+        sender.set_muted(video.muted);
+        sender.set_estimate(self.estimate_bps);
+        video.running = Some(Running { sender, thread, param });
+        video.custom = custom;
+        Ok(old)
+    }
+
+    fn stop_source(&mut self, index: usize) -> Option<JoinHandle<()>> {
+        let video = &mut self.videos[index];
+        video.custom = false;
+        video.running.take().map(|running| {
+            running.sender.stop();
+            running.thread
+        })
+    }
+
+    /// Ends a slot's source and its publication.
+    pub(crate) fn stop_video(&mut self, index: usize, member: Option<&Member>) -> Option<JoinHandle<()>> {
+        if let (Some(cid), Some(member)) = (self.videos[index].cid.take(), member) {
+            member.unpublish(&cid);
+        }
+        self.videos[index].cell.clear();
+        self.stop_source(index)
+    }
+
+    /// Publishes whatever runs and is not published yet.
+    pub(crate) fn publish_all(&mut self, member: &Member) {
+        if !self.may_send() {
+            return;
+        }
+        for index in 0..self.videos.len() {
+            let cid = format!("trtc-video-{}", self.published + 1);
+            let video = &mut self.videos[index];
+            let Some(running) = video.running.as_ref().filter(|_| video.cid.is_none()) else { continue };
+            self.published += 1;
+            let (name, source) = match video.stream {
+                StreamType::Sub => ("sub", TrackSource::ScreenShare),
+                _ => ("main", TrackSource::Camera),
+            };
+            let track = LocalTrack {
+                cid: cid.clone(),
+                kind: MediaKind::Video,
+                source,
+                name: name.to_owned(),
+                codec: CodecKind::H264,
+                width: running.param.width,
+                height: running.param.height,
+                muted: video.muted,
+                stereo: false,
+            };
+            self.publish(member, index, track, cid);
+        }
+        if self.audio.on && self.audio.cid.is_none() {
+            self.published += 1;
+            let cid = format!("trtc-audio-{}", self.published);
+            let track = LocalTrack {
+                cid: cid.clone(),
+                kind: MediaKind::Audio,
+                source: TrackSource::Microphone,
+                name: "audio".to_owned(),
+                codec: CodecKind::Opus,
+                width: 0,
+                height: 0,
+                muted: self.audio.muted,
+                stereo: self.audio.stereo,
+            };
+            match member.publish(track) {
+                Ok(()) => self.audio.cid = Some(cid),
+                Err(error) => self.report(error),
+            }
+        }
+    }
+
+    fn publish(&mut self, member: &Member, index: usize, track: LocalTrack, cid: String) {
+        match member.publish(track) {
+            Ok(()) => self.videos[index].cid = Some(cid),
+            Err(error) => self.report(error),
+        }
+    }
+
+    fn report(&self, error: Error) {
+        if let Some(shared) = self.shared.upgrade() {
+            shared.emit(crate::events::Event::Error { code: error.code, message: error.message });
+        }
+    }
+
+    /// The server has taken a track: frames may flow, beginning with a key frame.
+    pub(crate) fn published(&self, capture: &Capture, member: &Member, cid: &str) {
+        if self.audio.cid.as_deref() == Some(cid) {
+            capture.set_sending(Some((member.clone(), cid.to_owned())));
+        }
+        for video in &self.videos {
+            if let (Some(running), true) = (&video.running, video.cid.as_deref() == Some(cid)) {
+                running.sender.set_sending(Some((member.clone(), cid.to_owned())));
+            }
+        }
+    }
+
+    pub(crate) fn publish_failed(&mut self, cid: &str) {
+        if self.audio.cid.as_deref() == Some(cid) {
+            self.audio.cid = None;
+        }
+        for video in &mut self.videos {
+            if video.cid.as_deref() == Some(cid) {
+                video.cid = None;
+            }
+        }
+    }
+
+    pub(crate) fn want_key(&self, cid: &str) {
+        for video in &self.videos {
+            if let (Some(running), true) = (&video.running, video.cid.as_deref() == Some(cid)) {
+                running.sender.want_key();
+            }
+        }
+    }
+
+    /// Shares the network's estimate between the streams that run; sound has its part first.
+    pub(crate) fn set_estimate(&self, bps: u32) {
+        let audio = if self.audio.on { 64_000 } else { 0 };
+        let running: Vec<_> = self.videos.iter().filter_map(|v| v.running.as_ref()).collect();
+        let total: u64 = running.iter().map(|r| u64::from(r.param.bitrate_kbps)).sum::<u64>().max(1);
+        let video = u64::from(bps.saturating_sub(audio).max(1));
+        for running in running {
+            let share = video * u64::from(running.param.bitrate_kbps) / total;
+            running.sender.set_estimate(u32::try_from(share).unwrap_or(u32::MAX).max(1));
+        }
+    }
+
+    pub(crate) fn left_room(&mut self) {
+        self.audio.cid = None;
+        for video in &mut self.videos {
+            video.cid = None;
+            if let Some(running) = &video.running {
+                running.sender.set_sending(None);
+            }
+        }
+    }
+
+    pub(crate) fn stop_all(&mut self) -> Vec<JoinHandle<()>> {
+        self.audio = LocalAudio::default();
+        (0..self.videos.len()).filter_map(|i| self.stop_video(i, None)).collect()
+    }
+
+    pub(crate) fn set_quality(&mut self, quality: AudioQuality) {
+        self.audio.stereo = quality == AudioQuality::Music;
+    }
+}

@@ -1,0 +1,291 @@
+//! Remote sound: a jitter buffer for each user, the mixer, and the pull of the mixed playout.
+use crate::send::resample::Resampler;
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::Instant;
+use trtc_codec::OpusDecoder;
+use trtc_media::audio_jitter::AudioJitterBuffer;
+use trtc_media::mixer;
+use trtc_member::ReceivedAudio;
+use trtc_types::{AudioFrame, Error, Result, UserId};
+
+const INBOX_CAP: usize = 512;
+/// Samples in 10 ms of 48 kHz stereo.
+pub(crate) const BLOCK: usize = 960;
+/// Pulled sound that may wait in the rate converter, in samples.
+const PULL_CAP: usize = 48_000;
+
+/// What is known about one remote user's sound.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RemoteAudioInfo {
+    /// 10 ms blocks played.
+    pub blocks: u64,
+    /// Of these, blocks with concealed sound.
+    pub concealed: u64,
+    /// Packets that arrived.
+    pub packets: u64,
+    /// Present delay of the jitter buffer in ms.
+    pub delay_ms: u32,
+}
+
+pub(crate) struct Playout {
+    inbox: Mutex<VecDeque<ReceivedAudio>>,
+    dropped: AtomicU64,
+    gains: Mutex<Gains>,
+    work: Mutex<Work>,
+    /// The host pulls; the hub does not.
+    pub(crate) pulled: AtomicBool,
+    /// Loudness of the last mixed block.
+    level: AtomicU32,
+}
+
+/// What came out of a mix beside the sound.
+#[derive(Default)]
+pub(crate) struct Mixed {
+    /// Users heard for the first time.
+    pub(crate) first: Vec<UserId>,
+    /// 10 ms of each user, and whether some of it was concealed.
+    pub(crate) blocks: Vec<(UserId, Vec<i16>, bool)>,
+}
+
+struct Gains {
+    volumes: BTreeMap<UserId, u32>,
+    muted: BTreeSet<UserId>,
+    all_muted: bool,
+    playout: u32,
+}
+
+impl Default for Gains {
+    fn default() -> Self {
+        Self { volumes: BTreeMap::new(), muted: BTreeSet::new(), all_muted: false, playout: 100 }
+    }
+}
+
+#[derive(Default)]
+struct Work {
+    users: BTreeMap<String, RemoteAudio>,
+    mix: Vec<i32>,
+    converter: Option<(u32, u16, Resampler)>,
+    pulled: VecDeque<i16>,
+}
+
+struct RemoteAudio {
+    user: UserId,
+    buffer: AudioJitterBuffer,
+    decoder: OpusDecoder,
+    block: Vec<i16>,
+    level: u32,
+    heard: bool,
+    info: RemoteAudioInfo,
+}
+
+impl Playout {
+    pub(crate) fn new() -> Self {
+        Self {
+            inbox: Mutex::default(),
+            dropped: AtomicU64::new(0),
+            gains: Mutex::default(),
+            work: Mutex::default(),
+            pulled: AtomicBool::new(false),
+            level: AtomicU32::new(0),
+        }
+    }
+
+    /// Takes a packet from the network; never blocks.
+    pub(crate) fn push(&self, packet: ReceivedAudio) {
+        let mut inbox = self.inbox.lock();
+        if inbox.len() >= INBOX_CAP {
+            inbox.pop_front();
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+        inbox.push_back(packet);
+    }
+
+    /// Forgets a track.
+    pub(crate) fn remove(&self, sid: &str) {
+        self.inbox.lock().retain(|p| p.sid != sid);
+        self.work.lock().users.remove(sid);
+    }
+
+    /// Forgets all tracks and the mutes (volumes stay), as leaving a room does.
+    pub(crate) fn clear(&self) {
+        self.inbox.lock().clear();
+        self.work.lock().users.clear();
+        let mut gains = self.gains.lock();
+        gains.muted.clear();
+        gains.all_muted = false;
+    }
+
+    pub(crate) fn set_volume(&self, user: &UserId, volume: u32) {
+        self.gains.lock().volumes.insert(user.clone(), volume);
+    }
+
+    pub(crate) fn set_playout_volume(&self, volume: u32) {
+        self.gains.lock().playout = volume;
+    }
+
+    pub(crate) fn playout_volume(&self) -> u32 {
+        self.gains.lock().playout
+    }
+
+    pub(crate) fn mute(&self, user: &UserId, muted: bool) {
+        let mut gains = self.gains.lock();
+        if muted {
+            gains.muted.insert(user.clone());
+        } else {
+            gains.muted.remove(user);
+        }
+    }
+
+    pub(crate) fn mute_all(&self, muted: bool) {
+        let mut gains = self.gains.lock();
+        gains.all_muted = muted;
+        if !muted {
+            gains.muted.clear();
+        }
+    }
+
+    pub(crate) fn is_muted(&self, user: &UserId) -> bool {
+        let gains = self.gains.lock();
+        gains.all_muted || gains.muted.contains(user)
+    }
+
+    /// Mixes the next 10 ms into `out` (48 kHz, stereo). `keep` the blocks of each user for a tap.
+    pub(crate) fn mix(&self, now: Instant, keep: bool, out: &mut [i16; BLOCK]) -> Mixed {
+        let mut work = self.work.lock();
+        let mut mixed = Mixed::default();
+        self.take_inbox(&mut work);
+        work.mix.clear();
+        work.mix.resize(BLOCK, 0);
+        let Work { users, mix, .. } = &mut *work;
+        for remote in users.values_mut() {
+            let info = remote.buffer.pull(now, &mut remote.decoder, &mut remote.block);
+            let (playing, concealed) = (info.playing, info.concealed > 0);
+            if !playing && !remote.heard {
+                continue;
+            }
+            if !remote.heard {
+                remote.heard = true;
+                mixed.first.push(remote.user.clone());
+            }
+            remote.info.blocks += 1;
+            remote.info.concealed += u64::from(concealed);
+            remote.level = mixer::volume(&remote.block);
+            let gain = self.gain(&remote.user);
+            if gain > 0.0 {
+                mixer::mix_into(mix, &remote.block, gain);
+            }
+            if keep {
+                mixed.blocks.push((remote.user.clone(), remote.block.clone(), concealed));
+            }
+        }
+        mixer::finish(&work.mix, out);
+        self.level.store(mixer::volume(out), Ordering::Relaxed);
+        mixed
+    }
+
+    /// Pulls mixed sound for a host that plays by itself: exactly `samples_per_channel` at `rate`.
+    pub(crate) fn pull(&self, rate: u32, channels: u16, samples_per_channel: usize, keep: bool) -> (AudioFrame, Mixed) {
+        let need = samples_per_channel * usize::from(channels);
+        let mut all = Mixed::default();
+        loop {
+            {
+                let mut work = self.work.lock();
+                let fits = matches!(&work.converter, Some((r, c, _)) if (*r, *c) == (rate, channels));
+                if !fits {
+                    work.converter = Some((rate, channels, Resampler::new(48_000, rate, channels)));
+                    work.pulled.clear();
+                }
+                if work.pulled.len() >= need {
+                    let samples = work.pulled.drain(..need).collect();
+                    let time = crate::shared::media_now();
+                    return (AudioFrame { sample_rate_hz: rate, channels, samples, time }, all);
+                }
+            }
+            let mut block = [0; BLOCK];
+            let mixed = self.mix(Instant::now(), keep, &mut block);
+            all.first.extend(mixed.first);
+            all.blocks.extend(mixed.blocks);
+            let mut work = self.work.lock();
+            let Work { converter, pulled, .. } = &mut *work;
+            if let Some((_, channels, resampler)) = converter {
+                if *channels == 1 {
+                    let mono: Vec<i16> =
+                        block.chunks_exact(2).map(|s| ((i32::from(s[0]) + i32::from(s[1])) / 2) as i16).collect();
+                    resampler.push(&mono, pulled);
+                } else {
+                    resampler.push(&block, pulled);
+                }
+                let excess = pulled.len().saturating_sub(PULL_CAP);
+                pulled.drain(..excess);
+            }
+        }
+    }
+
+    /// Loudness of each heard user and of the mix.
+    pub(crate) fn levels(&self) -> (Vec<(UserId, u32)>, u32) {
+        let work = self.work.lock();
+        let users = work.users.values().filter(|r| r.heard).map(|r| (r.user.clone(), r.level)).collect();
+        (users, self.level.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn info(&self, user: &UserId) -> Option<RemoteAudioInfo> {
+        let work = self.work.lock();
+        let remote = work.users.values().find(|r| r.user == *user && r.heard)?;
+        Some(RemoteAudioInfo { delay_ms: remote.buffer.stats().delay_ms, ..remote.info.clone() })
+    }
+
+    fn gain(&self, user: &UserId) -> f32 {
+        let gains = self.gains.lock();
+        if gains.all_muted || gains.muted.contains(user) {
+            return 0.0;
+        }
+        let volume = gains.volumes.get(user).copied().unwrap_or(100);
+        (volume * gains.playout) as f32 / 10_000.0
+    }
+
+    fn take_inbox(&self, work: &mut Work) {
+        let packets = std::mem::take(&mut *self.inbox.lock());
+        for packet in packets {
+            if !work.users.contains_key(&packet.sid) {
+                let Ok(decoder) = OpusDecoder::new(2) else { continue };
+                let remote = RemoteAudio {
+                    user: packet.user.clone(),
+                    buffer: AudioJitterBuffer::new(2),
+                    decoder,
+                    block: vec![0; BLOCK],
+                    level: 0,
+                    heard: false,
+                    info: RemoteAudioInfo::default(),
+                };
+                work.users.insert(packet.sid.clone(), remote);
+            }
+            if let Some(remote) = work.users.get_mut(&packet.sid) {
+                remote.info.packets += 1;
+                remote.buffer.insert(packet.received, packet.sequence, packet.rtp_time, packet.payload);
+            }
+        }
+    }
+}
+
+/// Checks a pull request: 10 or 20 ms at a known rate.
+pub(crate) fn check_pull(rate: u32, channels: u16, samples_per_channel: usize) -> Result<()> {
+    if ![16_000, 24_000, 32_000, 44_100, 48_000].contains(&rate) {
+        return Err(Error::new(
+            trtc_types::Code::UNSUPPORTED_SAMPLERATE,
+            format!("sample_rate_hz must be 16000, 24000, 32000, 44100 or 48000, got {rate}"),
+        ));
+    }
+    if !(1..=2).contains(&channels) {
+        return Err(Error::invalid(format!("channels must be 1..=2, got {channels}")));
+    }
+    let ten = rate as usize / 100;
+    if samples_per_channel != ten && samples_per_channel != 2 * ten {
+        return Err(Error::invalid(format!(
+            "the buffer must hold 10 or 20 ms ({ten} or {} samples a channel), got {samples_per_channel}",
+            2 * ten
+        )));
+    }
+    Ok(())
+}

@@ -1,0 +1,354 @@
+//! Remote users: what they send, what the host watches.
+use crate::events::Event;
+use crate::receive::cell::{Cell, RenderCallback};
+use crate::receive::video::VideoIn;
+use crate::shared::Shared;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use trtc_member::Member;
+use trtc_member::RemoteTrack;
+use trtc_types::{Code, MediaKind, StreamType, TrackSource, UserId};
+
+/// Video that nobody watches is paused after this time.
+const UNWATCHED: Duration = Duration::from_secs(5);
+
+pub(crate) struct Remote {
+    shared: Weak<Shared>,
+    users: BTreeMap<UserId, User>,
+    views: BTreeMap<(UserId, StreamType), View>,
+    frozen: BTreeSet<(UserId, StreamType)>,
+    all_frozen: bool,
+}
+
+#[derive(Default)]
+struct User {
+    tracks: Vec<Track>,
+    video: bool,
+    sub: bool,
+    audio: bool,
+}
+
+struct Track {
+    info: RemoteTrack,
+    /// We asked the server to pause it.
+    paused: bool,
+    since: Instant,
+    warned: bool,
+}
+
+#[derive(Default)]
+struct View {
+    cell: Arc<Cell>,
+    watching: bool,
+    input: Option<(Arc<VideoIn>, Vec<JoinHandle<()>>)>,
+}
+
+/// The stream of a video track.
+pub(crate) fn stream_of(source: TrackSource) -> StreamType {
+    match source {
+        TrackSource::ScreenShare | TrackSource::ScreenShareAudio => StreamType::Sub,
+        _ => StreamType::Big,
+    }
+}
+
+impl Remote {
+    pub(crate) fn new(shared: Weak<Shared>) -> Self {
+        Self { shared, users: BTreeMap::new(), views: BTreeMap::new(), frozen: BTreeSet::new(), all_frozen: false }
+    }
+
+    pub(crate) fn user_entered(&mut self, user: &UserId) {
+        self.users.entry(user.clone()).or_default();
+    }
+
+    /// Everything of the user becomes unavailable first.
+    pub(crate) fn user_left(&mut self, shared: &Shared, user: &UserId) -> Vec<JoinHandle<()>> {
+        let sids: Vec<String> =
+            self.users.get(user).map(|u| u.tracks.iter().map(|t| t.info.sid.clone()).collect()).unwrap_or_default();
+        let threads = sids.iter().flat_map(|sid| self.track_gone(shared, user, sid)).collect();
+        self.users.remove(user);
+        threads
+    }
+
+    /// A track is there, or has changed.
+    pub(crate) fn track(&mut self, shared: &Shared, member: Option<&Member>, info: RemoteTrack) {
+        let user = info.user.clone();
+        let entry = self.users.entry(user.clone()).or_default();
+        let track = match entry.tracks.iter_mut().position(|t| t.info.sid == info.sid) {
+            Some(at) => {
+                entry.tracks[at].info = info;
+                &mut entry.tracks[at]
+            }
+            None => {
+                entry.tracks.push(Track { info, paused: false, since: Instant::now(), warned: false });
+                let last = entry.tracks.len() - 1;
+                &mut entry.tracks[last]
+            }
+        };
+        warn_codec(shared, track);
+        let (kind, stream, sid) = (track.info.kind, stream_of(track.info.source), track.info.sid.clone());
+        if kind == MediaKind::Audio && shared.playout.is_muted(&user) && !track.paused {
+            track.paused = true;
+            if let Some(member) = member {
+                member.track_settings(&sid, true, 0, 0);
+            }
+        }
+        self.tell_changes(shared, &user);
+        if kind == MediaKind::Video {
+            self.attach(member, &user, stream);
+        }
+    }
+
+    /// A track is gone.
+    pub(crate) fn track_gone(&mut self, shared: &Shared, user: &UserId, sid: &str) -> Vec<JoinHandle<()>> {
+        if let Some(entry) = self.users.get_mut(user) {
+            entry.tracks.retain(|t| t.info.sid != sid);
+        }
+        shared.playout.remove(sid);
+        let mut threads = Vec::new();
+        for view in self.views.values_mut() {
+            if view.input.as_ref().is_some_and(|(input, _)| input.sid == sid) {
+                threads.extend(view.detach());
+            }
+        }
+        self.tell_changes(shared, user);
+        threads
+    }
+
+    /// The host watches a stream, now or as soon as it is there.
+    pub(crate) fn watch(&mut self, member: Option<&Member>, user: &UserId, stream: StreamType) {
+        self.views.entry((user.clone(), stream)).or_default().watching = true;
+        self.attach(member, user, stream);
+    }
+
+    /// The host stops watching one stream (`Some`) or all.
+    pub(crate) fn unwatch(
+        &mut self,
+        member: Option<&Member>,
+        which: Option<(&UserId, StreamType)>,
+    ) -> Vec<JoinHandle<()>> {
+        let mut threads = Vec::new();
+        let mut stopped = Vec::new();
+        for ((user, stream), view) in &mut self.views {
+            if which.is_some_and(|(u, s)| u != user || s != *stream) || !view.watching {
+                continue;
+            }
+            view.watching = false;
+            view.cell.clear();
+            threads.extend(view.detach());
+            stopped.push((user.clone(), *stream));
+        }
+        for (user, stream) in stopped {
+            self.pause(member, &user, MediaKind::Video, Some(stream), true);
+        }
+        threads
+    }
+
+    pub(crate) fn set_callback(&mut self, user: &UserId, stream: StreamType, callback: Option<RenderCallback>) {
+        self.views.entry((user.clone(), stream)).or_default().cell.set_callback(callback);
+    }
+
+    pub(crate) fn cell(&self, user: &UserId, stream: StreamType) -> Option<Arc<Cell>> {
+        self.views.get(&(user.clone(), stream)).filter(|v| v.watching).map(|v| v.cell.clone())
+    }
+
+    /// Freezes or thaws one stream (`Some`) or all, and stops pulling it.
+    pub(crate) fn freeze(&mut self, member: Option<&Member>, which: Option<(&UserId, StreamType)>, frozen: bool) {
+        match which {
+            Some((user, stream)) if frozen => {
+                self.frozen.insert((user.clone(), stream));
+            }
+            Some((user, stream)) => {
+                self.frozen.remove(&(user.clone(), stream));
+            }
+            None => {
+                self.all_frozen = frozen;
+                if !frozen {
+                    self.frozen.clear();
+                }
+            }
+        }
+        let keys: Vec<_> = self.views.iter().filter(|(_, v)| v.watching).map(|(k, _)| k.clone()).collect();
+        for (user, stream) in keys {
+            let frozen = self.is_frozen(&user, stream);
+            let input = self.views.get(&(user.clone(), stream)).and_then(|v| v.input.as_ref().map(|(i, _)| i.clone()));
+            let Some(input) = input else { continue };
+            if input.frozen.swap(frozen, Ordering::Relaxed) == frozen {
+                continue;
+            }
+            self.pause(member, &user, MediaKind::Video, Some(stream), frozen);
+            if let (Some(member), false) = (member, frozen) {
+                member.request_key_frame(&input.sid);
+            }
+        }
+    }
+
+    /// Pulls, or stops pulling, sound: of one user or of all.
+    pub(crate) fn pull_audio(&mut self, member: Option<&Member>, user: Option<&UserId>, on: bool) {
+        let users: Vec<UserId> = user.map_or_else(|| self.users.keys().cloned().collect(), |u| vec![u.clone()]);
+        for user in users {
+            self.pause(member, &user, MediaKind::Audio, None, !on);
+        }
+    }
+
+    pub(crate) fn video_input(&self, sid: &str) -> Option<Arc<VideoIn>> {
+        self.views.values().find_map(|v| v.input.as_ref().filter(|(i, _)| i.sid == sid).map(|(i, _)| i.clone()))
+    }
+
+    pub(crate) fn inputs(&self) -> Vec<Arc<VideoIn>> {
+        self.views.values().filter_map(|v| v.input.as_ref().map(|(i, _)| i.clone())).collect()
+    }
+
+    /// Pauses video that nobody has watched for a while.
+    pub(crate) fn pause_unwatched(&mut self, member: &Member, now: Instant) {
+        for (user, entry) in &mut self.users {
+            for track in entry.tracks.iter_mut().filter(|t| t.info.kind == MediaKind::Video && t.info.subscribed) {
+                let key = (user.clone(), stream_of(track.info.source));
+                let watched = self.views.get(&key).is_some_and(|v| v.watching);
+                if !watched && !track.paused && now.saturating_duration_since(track.since) > UNWATCHED {
+                    track.paused = true;
+                    member.track_settings(&track.info.sid, true, 0, 0);
+                }
+            }
+        }
+    }
+
+    /// Forgets the room. Render callbacks stay; watching and freezing do not.
+    pub(crate) fn left_room(&mut self) -> Vec<JoinHandle<()>> {
+        self.users.clear();
+        self.frozen.clear();
+        self.all_frozen = false;
+        let mut threads = Vec::new();
+        for view in self.views.values_mut() {
+            view.watching = false;
+            view.cell.clear();
+            threads.extend(view.detach());
+        }
+        threads
+    }
+
+    pub(crate) fn stop_all(&mut self) -> Vec<JoinHandle<()>> {
+        let threads = self.left_room();
+        self.views.clear();
+        threads
+    }
+
+    fn is_frozen(&self, user: &UserId, stream: StreamType) -> bool {
+        self.all_frozen || self.frozen.contains(&(user.clone(), stream))
+    }
+
+    /// Starts decoding when a watched stream is there.
+    fn attach(&mut self, member: Option<&Member>, user: &UserId, stream: StreamType) {
+        let frozen = self.is_frozen(user, stream);
+        let Some(view) = self.views.get_mut(&(user.clone(), stream)).filter(|v| v.watching) else { return };
+        let Some(track) = self.users.get_mut(user).and_then(|u| {
+            u.tracks.iter_mut().find(|t| t.info.kind == MediaKind::Video && stream_of(t.info.source) == stream)
+        }) else {
+            return;
+        };
+        let sid = track.info.sid.clone();
+        if let Some(member) = member {
+            if !track.info.subscribed {
+                member.subscribe(&sid, true);
+                track.info.subscribed = true;
+            }
+            if track.paused && !frozen {
+                track.paused = false;
+                member.track_settings(&sid, false, 0, 0);
+                member.request_key_frame(&sid);
+            }
+        }
+        if view.input.is_some() || !decodable(&track.info) {
+            return;
+        }
+        match VideoIn::start(self.shared.clone(), user.clone(), stream, sid, view.cell.clone()) {
+            Ok((input, threads)) => {
+                input.frozen.store(frozen, Ordering::Relaxed);
+                view.input = Some((input, threads));
+            }
+            Err(error) => log::error!("cannot start a decode thread: {error}"),
+        }
+    }
+
+    fn pause(
+        &mut self,
+        member: Option<&Member>,
+        user: &UserId,
+        kind: MediaKind,
+        stream: Option<StreamType>,
+        pause: bool,
+    ) {
+        let Some(entry) = self.users.get_mut(user) else { return };
+        for track in entry.tracks.iter_mut().filter(|t| t.info.kind == kind) {
+            if stream.is_some_and(|s| s != stream_of(track.info.source)) {
+                continue;
+            }
+            track.paused = pause;
+            let Some(member) = member else { continue };
+            if !pause && !track.info.subscribed {
+                member.subscribe(&track.info.sid, true);
+                track.info.subscribed = true;
+            }
+            member.track_settings(&track.info.sid, pause, 0, 0);
+        }
+    }
+
+    /// Tells what became available or unavailable; a muted track is unavailable.
+    fn tell_changes(&mut self, shared: &Shared, user: &UserId) {
+        let Some(entry) = self.users.get_mut(user) else { return };
+        let has = |kind, stream: Option<StreamType>| {
+            entry
+                .tracks
+                .iter()
+                .any(|t| t.info.kind == kind && !t.info.muted && stream.is_none_or(|s| s == stream_of(t.info.source)))
+        };
+        let video = has(MediaKind::Video, Some(StreamType::Big));
+        let sub = has(MediaKind::Video, Some(StreamType::Sub));
+        let audio = has(MediaKind::Audio, None);
+        if std::mem::replace(&mut entry.audio, audio) != audio {
+            shared.emit(Event::UserAudioAvailable(user.clone(), audio));
+        }
+        if std::mem::replace(&mut entry.video, video) != video {
+            shared.emit(Event::UserVideoAvailable(user.clone(), video));
+        }
+        if std::mem::replace(&mut entry.sub, sub) != sub {
+            shared.emit(Event::UserSubStreamAvailable(user.clone(), sub));
+        }
+    }
+}
+
+impl View {
+    fn detach(&mut self) -> Vec<JoinHandle<()>> {
+        self.input
+            .take()
+            .map(|(input, threads)| {
+                input.stop();
+                threads
+            })
+            .unwrap_or_default()
+    }
+}
+
+fn decodable(track: &RemoteTrack) -> bool {
+    let codec = track.codec_mime.to_ascii_lowercase();
+    codec.is_empty()
+        || match track.kind {
+            MediaKind::Video => codec.contains("h264"),
+            MediaKind::Audio => codec.contains("opus") || codec.contains("red"),
+        }
+}
+
+/// A codec that we cannot decode is told once; nothing fails.
+fn warn_codec(shared: &Shared, track: &mut Track) {
+    if track.warned || decodable(&track.info) {
+        return;
+    }
+    track.warned = true;
+    let code = match track.info.kind {
+        MediaKind::Video => Code::WARN_VIDEO_FRAME_DECODE_FAIL,
+        MediaKind::Audio => Code::WARN_AUDIO_FRAME_DECODE_FAIL,
+    };
+    shared.warn(code, format!("{} sends {}, which cannot be decoded here", track.info.user, track.info.codec_mime));
+}

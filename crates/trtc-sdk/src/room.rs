@@ -1,0 +1,234 @@
+//! The state of a cloud under its one lock, and what the member tells it.
+use crate::events::Event;
+use crate::local::Local;
+use crate::remote::Remote;
+use crate::shared::Shared;
+use parking_lot::Mutex;
+use std::sync::Weak;
+use std::thread::JoinHandle;
+use trtc_member::Event as RoomEvent;
+use trtc_member::{Member, MemberSink, ReceivedAudio, ReceivedVideo};
+use trtc_types::{Error, UserId};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Idle,
+    Entering,
+    In,
+    Exiting,
+}
+
+pub(crate) struct State {
+    pub(crate) phase: Phase,
+    pub(crate) member: Option<Member>,
+    /// Counts memberships; a late word from an earlier one is ignored.
+    pub(crate) generation: u64,
+    pub(crate) user: Option<UserId>,
+    pub(crate) auto_audio: bool,
+    pub(crate) auto_video: bool,
+    pub(crate) local: Local,
+    pub(crate) remote: Remote,
+}
+
+impl State {
+    pub(crate) fn new(weak: Weak<Shared>) -> Self {
+        Self {
+            phase: Phase::Idle,
+            member: None,
+            generation: 0,
+            user: None,
+            auto_audio: true,
+            auto_video: true,
+            local: Local::new(weak.clone()),
+            remote: Remote::new(weak),
+        }
+    }
+
+    /// Stops all threads of the state; the caller waits for them.
+    pub(crate) fn stop_all(&mut self) -> Vec<JoinHandle<()>> {
+        let mut threads = self.local.stop_all();
+        threads.extend(self.remote.stop_all());
+        threads
+    }
+
+    fn entered(&mut self) {
+        let Some(member) = self.member.clone() else { return };
+        self.phase = Phase::In;
+        self.local.publish_all(&member);
+    }
+
+    /// Back to the state before entering; local sources go on running.
+    fn left(&mut self) -> (Option<Member>, Vec<JoinHandle<()>>) {
+        self.phase = Phase::Idle;
+        self.user = None;
+        self.local.left_room();
+        (self.member.take(), self.remote.left_room())
+    }
+}
+
+/// Listens to one membership.
+pub(crate) struct RoomSink {
+    shared: Weak<Shared>,
+    generation: u64,
+    /// Events that came before `enter_room` had stored the member.
+    early: Mutex<Option<Vec<RoomEvent>>>,
+}
+
+impl RoomSink {
+    pub(crate) fn new(shared: Weak<Shared>, generation: u64) -> Self {
+        Self { shared, generation, early: Mutex::new(Some(Vec::new())) }
+    }
+
+    /// The member is stored: what came early is handled now, later events at once.
+    pub(crate) fn activate(&self) {
+        loop {
+            let waiting = {
+                let mut early = self.early.lock();
+                match early.as_mut() {
+                    Some(events) if !events.is_empty() => std::mem::take(events),
+                    _ => {
+                        *early = None;
+                        return;
+                    }
+                }
+            };
+            for event in waiting {
+                self.handle(event);
+            }
+        }
+    }
+
+    fn handle(&self, event: RoomEvent) {
+        let Some(shared) = self.shared.upgrade().filter(|s| !s.is_closed()) else { return };
+        let mut state = shared.state.lock();
+        if state.generation != self.generation {
+            return;
+        }
+        let threads = shared.room_event(&mut state, event);
+        drop(state);
+        for thread in threads {
+            crate::threads::finish(thread, true);
+        }
+    }
+
+    fn with_remote<R>(&self, read: impl FnOnce(&Shared, &State) -> R) -> Option<R> {
+        let shared = self.shared.upgrade().filter(|s| !s.is_closed())?;
+        let state = shared.state.lock();
+        (state.generation == self.generation).then(|| read(&shared, &state))
+    }
+}
+
+impl MemberSink for RoomSink {
+    fn event(&self, event: RoomEvent) {
+        {
+            let mut early = self.early.lock();
+            if let Some(events) = early.as_mut() {
+                events.push(event);
+                return;
+            }
+        }
+        self.handle(event);
+    }
+
+    fn video(&self, frame: ReceivedVideo) {
+        let input = self.with_remote(|_, state| state.remote.video_input(&frame.sid)).flatten();
+        if let Some(input) = input {
+            input.push(frame);
+        }
+    }
+
+    fn audio(&self, packet: ReceivedAudio) {
+        if let Some(shared) = self.shared.upgrade() {
+            shared.playout.push(packet);
+        }
+    }
+
+    fn key_frame_wanted(&self, cid: &str) {
+        self.with_remote(|_, state| state.local.want_key(cid));
+    }
+
+    fn bitrate_estimate(&self, bps: u32) {
+        self.with_remote(|_, state| state.local.set_estimate(bps));
+    }
+}
+
+impl Shared {
+    /// Changes the state and queues the host's events; returns threads that ended.
+    fn room_event(&self, state: &mut State, event: RoomEvent) -> Vec<JoinHandle<()>> {
+        let mut threads = Vec::new();
+        match event {
+            RoomEvent::Joined { user, elapsed, privileges, .. } => {
+                state.user = Some(user);
+                state.local.set_privilege(privileges.can_publish);
+                // 0 is never produced.
+                self.emit(Event::EnterRoom((elapsed.as_millis() as i32).max(1)));
+                state.entered();
+            }
+            RoomEvent::JoinFailed(error) => threads = self.enter_failed(state, &error),
+            RoomEvent::Left { reason } => {
+                let was = state.phase;
+                threads = state.left().1;
+                self.capture.set_sending(None);
+                self.playout.clear();
+                if was != Phase::Idle {
+                    self.emit(Event::ExitRoom(reason));
+                }
+            }
+            RoomEvent::UserEntered { user } => {
+                state.remote.user_entered(&user);
+                self.emit(Event::RemoteUserEnterRoom(user));
+            }
+            RoomEvent::UserLeft { user, reason } => {
+                threads = state.remote.user_left(self, &user);
+                self.emit(Event::RemoteUserLeaveRoom(user, reason));
+            }
+            RoomEvent::TrackAvailable(track) | RoomEvent::TrackUpdated(track) => {
+                let member = state.member.clone();
+                state.remote.track(self, member.as_ref(), track);
+            }
+            RoomEvent::TrackUnavailable { user, sid, .. } => threads = state.remote.track_gone(self, &user, &sid),
+            RoomEvent::LocalTrackPublished { cid, .. } => {
+                if let Some(member) = state.member.clone() {
+                    state.local.published(&self.capture, &member, &cid);
+                }
+            }
+            RoomEvent::LocalTrackFailed { cid, error } => {
+                state.local.publish_failed(&cid);
+                self.emit(Event::Error { code: error.code, message: error.message });
+            }
+            RoomEvent::PrivilegesChanged(privileges) => {
+                state.local.set_privilege(privileges.can_publish);
+                if let (Some(member), true) = (state.member.clone(), state.phase == Phase::In) {
+                    state.local.publish_all(&member);
+                }
+            }
+            RoomEvent::Data { from, topic, payload, reliable } => {
+                self.emit(Event::UserData { from, topic, data: payload, reliable });
+            }
+            RoomEvent::Command { from, cmd_id, seq, data } => {
+                self.emit(Event::RecvCustomCmdMsg { user: from, cmd_id, seq, data });
+            }
+            RoomEvent::CommandsMissed { from, cmd_id, missed } => {
+                let missed = i32::try_from(missed).unwrap_or(i32::MAX);
+                self.emit(Event::MissCustomCmdMsg { user: from, cmd_id, error: -1, missed });
+            }
+            RoomEvent::ConnectionLost => self.emit(Event::ConnectionLost),
+            RoomEvent::TryToReconnect => self.emit(Event::TryToReconnect),
+            RoomEvent::ConnectionRecovered => self.emit(Event::ConnectionRecovery),
+            #[allow(unreachable_patterns, reason = "the session may learn new events")]
+            _ => {}
+        }
+        threads
+    }
+
+    fn enter_failed(&self, state: &mut State, error: &Error) -> Vec<JoinHandle<()>> {
+        let threads = state.left().1;
+        self.emit(Event::Error { code: error.code, message: error.message.clone() });
+        self.emit(Event::EnterRoom(if error.code.0 < 0 {
+            error.code.0
+        } else {
+            trtc_types::Code::ENTER_ROOM_FAILED.0
+        }));
+        threads
+    }
+}

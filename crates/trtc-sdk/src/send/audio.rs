@@ -1,0 +1,307 @@
+//! Local sound: custom PCM, a file or the pattern, in 20 ms Opus frames on the hub's clock.
+use super::files::WavFile;
+use super::resample::Resampler;
+use crate::params::AudioInput;
+use crate::shared::media_now;
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+use trtc_codec::OpusEncoder;
+use trtc_media::{mixer, tone::Tone};
+use trtc_member::Member;
+use trtc_types::{AudioEncoder, AudioQuality, Code, Error, Result};
+
+const FRAME: usize = 960;
+/// Custom PCM that may wait: 1 s of 48 kHz stereo.
+const RING_CAP: usize = 96_000;
+/// Custom PCM that must wait before the first frame: 40 ms of 48 kHz stereo.
+const PREFILL: usize = 4 * FRAME;
+
+pub(crate) enum AudioSource {
+    Custom,
+    Pattern(Tone),
+    File { wav: WavFile, at: usize, repeat: bool, converter: Resampler },
+}
+
+pub(crate) struct Capture {
+    /// Custom PCM at 48 kHz stereo; its own lock, so that a pushing host never waits for the encoder.
+    ring: Mutex<Ring>,
+    work: Mutex<Work>,
+    muted: AtomicBool,
+    volume: AtomicU32,
+    level: AtomicU32,
+    pub(crate) sent_bytes: AtomicU64,
+    pub(crate) dropped_samples: AtomicU64,
+}
+
+#[derive(Default)]
+struct Ring {
+    samples: VecDeque<i16>,
+    converter: Option<(u32, u16, Resampler)>,
+    open: bool,
+    flowing: bool,
+}
+
+struct Work {
+    source: Option<AudioSource>,
+    quality: AudioQuality,
+    encoder: Option<OpusEncoder>,
+    sending: Option<(Member, String)>,
+    /// Media time of the first sample, and samples since.
+    start: Duration,
+    played: u64,
+    first_sent: bool,
+    pcm: Vec<i16>,
+    packet: Vec<u8>,
+    spare: VecDeque<i16>,
+}
+
+/// What a tick brought.
+#[derive(Default)]
+pub(crate) struct Captured {
+    pub(crate) first_sent: bool,
+    pub(crate) failed: Option<Error>,
+}
+
+impl Capture {
+    pub(crate) fn new() -> Self {
+        Self {
+            ring: Mutex::default(),
+            work: Mutex::new(Work {
+                source: None,
+                quality: AudioQuality::Default,
+                encoder: None,
+                sending: None,
+                start: Duration::ZERO,
+                played: 0,
+                first_sent: false,
+                pcm: Vec::new(),
+                packet: Vec::new(),
+                spare: VecDeque::new(),
+            }),
+            muted: AtomicBool::new(false),
+            volume: AtomicU32::new(100),
+            level: AtomicU32::new(0),
+            sent_bytes: AtomicU64::new(0),
+            dropped_samples: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn set_source(&self, source: Option<AudioSource>) {
+        let custom = matches!(source, Some(AudioSource::Custom));
+        let mut work = self.work.lock();
+        work.source = source;
+        work.restart();
+        work.spare.clear();
+        drop(work);
+        *self.ring.lock() = Ring { open: custom, ..Ring::default() };
+        self.level.store(0, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_quality(&self, quality: AudioQuality) {
+        let mut work = self.work.lock();
+        if work.quality != quality {
+            work.quality = quality;
+            work.encoder = None;
+        }
+    }
+
+    pub(crate) fn quality(&self) -> AudioQuality {
+        self.work.lock().quality
+    }
+
+    /// Where frames go; `None` holds them back.
+    pub(crate) fn set_sending(&self, sending: Option<(Member, String)>) {
+        let mut work = self.work.lock();
+        if sending.is_none() {
+            work.first_sent = false;
+        }
+        work.sending = sending;
+        work.restart();
+    }
+
+    pub(crate) fn set_muted(&self, muted: bool) {
+        self.muted.store(muted, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_volume(&self, volume: u32) {
+        self.volume.store(volume, Ordering::Relaxed);
+    }
+
+    pub(crate) fn volume(&self) -> u32 {
+        self.volume.load(Ordering::Relaxed)
+    }
+
+    /// Loudness of the last frame; 0 while muted.
+    pub(crate) fn level(&self) -> u32 {
+        if self.muted.load(Ordering::Relaxed) { 0 } else { self.level.load(Ordering::Relaxed) }
+    }
+
+    pub(crate) fn stop(&self) {
+        self.set_source(None);
+        self.set_sending(None);
+    }
+
+    /// Takes custom PCM. The oldest sound is dropped, and counted, when more than a second waits.
+    pub(crate) fn push(&self, input: AudioInput<'_>) -> Result<()> {
+        check_input(&input)?;
+        let mut ring = self.ring.lock();
+        if !ring.open {
+            return Err(Error::new(Code::REFUSED, "custom audio capture is not enabled"));
+        }
+        let format = (input.sample_rate_hz, 2);
+        if !matches!(&ring.converter, Some((rate, channels, _)) if (*rate, *channels) == format) {
+            ring.converter = Some((format.0, 2, Resampler::new(format.0, 48_000, 2)));
+        }
+        let stereo: Vec<i16>;
+        let samples = if input.channels == 1 {
+            stereo = input.samples.iter().flat_map(|s| [*s, *s]).collect();
+            &stereo
+        } else {
+            input.samples
+        };
+        let Ring { samples: waiting, converter, .. } = &mut *ring;
+        if let Some((_, _, converter)) = converter {
+            converter.push(samples, waiting);
+        }
+        let excess = waiting.len().saturating_sub(RING_CAP).next_multiple_of(2);
+        if excess > 0 {
+            waiting.drain(..excess);
+            self.dropped_samples.fetch_add(excess as u64 / 2, Ordering::Relaxed);
+            return Err(Error::new(Code::QUEUE_FULL, "more than 1 s of sound was waiting; the oldest was dropped"));
+        }
+        Ok(())
+    }
+
+    /// Every 20 ms: one frame.
+    pub(crate) fn tick(&self) -> Captured {
+        let mut work = self.work.lock();
+        let mut pcm = std::mem::take(&mut work.pcm);
+        pcm.clear();
+        let has_sound = self.read(&mut work, &mut pcm);
+        let captured = if has_sound { self.send(&mut work, &mut pcm) } else { Captured::default() };
+        work.pcm = pcm;
+        captured
+    }
+
+    /// 20 ms of 48 kHz stereo.
+    fn read(&self, work: &mut Work, pcm: &mut Vec<i16>) -> bool {
+        let Work { source, played, spare, .. } = work;
+        match source {
+            None => false,
+            Some(AudioSource::Pattern(tone)) => {
+                pcm.resize(2 * FRAME, 0);
+                tone.fill(*played, pcm, 2);
+                true
+            }
+            Some(AudioSource::Custom) => {
+                let mut ring = self.ring.lock();
+                let need = if ring.flowing { 2 * FRAME } else { PREFILL };
+                if ring.samples.len() < need {
+                    if ring.flowing {
+                        // Underrun: the next sound starts a new run on the clock.
+                        ring.flowing = false;
+                        work.start = Duration::ZERO;
+                    }
+                    return false;
+                }
+                ring.flowing = true;
+                pcm.extend(ring.samples.drain(..2 * FRAME));
+                true
+            }
+            Some(AudioSource::File { wav, at, repeat, converter }) => {
+                let step = usize::from(wav.channels) * (wav.rate as usize / 50).max(1);
+                while spare.len() < 2 * FRAME {
+                    if *at >= wav.samples.len() {
+                        if !*repeat {
+                            return false;
+                        }
+                        *at = 0;
+                    }
+                    let part = &wav.samples[*at..(*at + step).min(wav.samples.len())];
+                    *at += step;
+                    if wav.channels == 1 {
+                        let stereo: Vec<i16> = part.iter().flat_map(|s| [*s, *s]).collect();
+                        converter.push(&stereo, spare);
+                    } else {
+                        converter.push(part, spare);
+                    }
+                }
+                pcm.extend(spare.drain(..2 * FRAME));
+                true
+            }
+        }
+    }
+
+    fn send(&self, work: &mut Work, pcm: &mut Vec<i16>) -> Captured {
+        let volume = self.volume.load(Ordering::Relaxed) as i32;
+        if self.muted.load(Ordering::Relaxed) {
+            // The track stays alive with silence, which DTX makes nearly free.
+            pcm.fill(0);
+        } else if volume != 100 {
+            for sample in pcm.iter_mut() {
+                *sample = (i32::from(*sample) * volume / 100).clamp(-32_768, 32_767) as i16;
+            }
+        }
+        self.level.store(mixer::volume(pcm), Ordering::Relaxed);
+        if work.start.is_zero() {
+            work.start = media_now();
+            work.played = 0;
+        }
+        let time = work.start + Duration::from_micros(work.played * 1_000_000 / 48_000);
+        work.played += FRAME as u64;
+        let mut captured = Captured::default();
+        let Some((member, cid)) = work.sending.clone() else { return captured };
+        if work.quality != AudioQuality::Music {
+            let mono: Vec<i16> =
+                pcm.chunks_exact(2).map(|s| ((i32::from(s[0]) + i32::from(s[1])) / 2) as i16).collect();
+            *pcm = mono;
+        }
+        if let Err(error) = work.encode(pcm) {
+            work.sending = None;
+            captured.failed = Some(error);
+            return captured;
+        }
+        if !work.packet.is_empty() && member.send_audio(&cid, &work.packet, FRAME as u32, time).is_ok() {
+            self.sent_bytes.fetch_add(work.packet.len() as u64, Ordering::Relaxed);
+            captured.first_sent = !std::mem::replace(&mut work.first_sent, true);
+        }
+        captured
+    }
+}
+
+impl Work {
+    fn restart(&mut self) {
+        self.start = Duration::ZERO;
+    }
+
+    fn encode(&mut self, pcm: &[i16]) -> Result<()> {
+        let channels = if self.quality == AudioQuality::Music { 2 } else { 1 };
+        if self.encoder.is_none() {
+            self.encoder = Some(OpusEncoder::new(channels, self.quality)?);
+        }
+        match &mut self.encoder {
+            Some(encoder) => encoder.encode(pcm, &mut self.packet),
+            None => Ok(()),
+        }
+    }
+}
+
+fn check_input(input: &AudioInput<'_>) -> Result<()> {
+    let rate = input.sample_rate_hz;
+    if ![16_000, 24_000, 32_000, 44_100, 48_000].contains(&rate) {
+        let message = format!("sample_rate_hz must be 16000, 24000, 32000, 44100 or 48000, got {rate}");
+        return Err(Error::new(Code::UNSUPPORTED_SAMPLERATE, message));
+    }
+    if !(1..=2).contains(&input.channels) {
+        return Err(Error::invalid(format!("channels must be 1..=2, got {}", input.channels)));
+    }
+    let channels = usize::from(input.channels);
+    let frames = input.samples.len() / channels;
+    let (low, high) = (rate as usize / 200, rate as usize / 10);
+    if !input.samples.len().is_multiple_of(channels) || !(low..=high).contains(&frames) {
+        return Err(Error::invalid(format!("samples must be 5..=100 ms ({low}..={high} a channel), got {frames}")));
+    }
+    Ok(())
+}

@@ -1,0 +1,252 @@
+//! Files that play as local streams.
+use crate::params::{FileSource, within};
+use std::fs::File;
+use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use trtc_bitstream::h264;
+use trtc_codec::H264Decoder;
+use trtc_media::raw_video::{Y4mHeader, i420_bytes};
+use trtc_types::{Code, EncodedVideo, Error, I420, Result, VideoDecoder};
+
+const H264_MAX_BYTES: u64 = 512 << 20;
+const WAV_MAX_SAMPLES: u32 = 48_000 * 2 * 3600;
+/// A stream whose key frames are further apart is re-encoded, so that late joiners get one when they ask.
+const KEY_DISTANCE_MAX: Duration = Duration::from_secs(2);
+
+/// What a video file gives next.
+pub(crate) enum Picture {
+    Raw(Arc<I420>),
+    Encoded(EncodedVideo),
+}
+
+pub(crate) struct VideoFile {
+    kind: Kind,
+    repeat: bool,
+    pub(crate) fps: u32,
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+}
+
+enum Kind {
+    Y4m { reader: BufReader<File>, header: Y4mHeader },
+    Raw { reader: BufReader<File> },
+    Passthrough(AccessUnits),
+    Decoded { units: AccessUnits, decoder: H264Decoder },
+}
+
+struct AccessUnits {
+    data: bytes::Bytes,
+    ranges: Vec<std::ops::Range<usize>>,
+    next: usize,
+}
+
+/// The kinds of a path by its extension.
+pub(crate) fn is_wav(path: &Path) -> bool {
+    path.extension().is_some_and(|e| e.eq_ignore_ascii_case("wav"))
+}
+
+impl VideoFile {
+    pub(crate) fn open(source: &FileSource) -> Result<Self> {
+        if source.fps != 0 {
+            within("fps", source.fps, 1, 60)?;
+        }
+        let extension = source.path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
+        match extension.as_str() {
+            "y4m" => Self::y4m(source),
+            "yuv" | "i420" | "raw" => Self::raw(source),
+            "h264" | "264" | "avc" => Self::h264(source),
+            _ => Err(file_error(&source.path, "unknown kind: .h264, .y4m, .yuv or .wav expected")),
+        }
+    }
+
+    /// The next picture; `None` at the end when it does not repeat.
+    pub(crate) fn next(&mut self) -> Result<Option<Picture>> {
+        if let Some(picture) = self.read()? {
+            return Ok(Some(picture));
+        }
+        if !self.repeat {
+            return Ok(None);
+        }
+        self.rewind()?;
+        self.read()
+    }
+
+    fn y4m(source: &FileSource) -> Result<Self> {
+        let mut reader = BufReader::with_capacity(1 << 20, open(&source.path)?);
+        let mut line = Vec::new();
+        let mut byte = [0];
+        while line.len() < 4096 && reader.read(&mut byte).map_err(|e| file_error(&source.path, e))? == 1 {
+            line.push(byte[0]);
+            if byte[0] == b'\n' {
+                break;
+            }
+        }
+        let header = Y4mHeader::parse(&line)?;
+        let (n, d) = header.fps;
+        let fps = if source.fps > 0 { source.fps } else { (n / d.max(1)).clamp(1, 60) };
+        let (width, height) = (header.width as u32, header.height as u32);
+        Ok(Self { kind: Kind::Y4m { reader, header }, repeat: source.repeat, fps, width, height })
+    }
+
+    fn raw(source: &FileSource) -> Result<Self> {
+        within("width", source.width, 16, 3840)?;
+        within("height", source.height, 16, 2160)?;
+        let reader = BufReader::with_capacity(1 << 20, open(&source.path)?);
+        let fps = if source.fps > 0 { source.fps } else { 30 };
+        let (width, height) = (source.width, source.height);
+        Ok(Self { kind: Kind::Raw { reader }, repeat: source.repeat, fps, width, height })
+    }
+
+    fn h264(source: &FileSource) -> Result<Self> {
+        let mut data = Vec::new();
+        let mut file = open(&source.path)?.take(H264_MAX_BYTES + 1);
+        file.read_to_end(&mut data).map_err(|e| file_error(&source.path, e))?;
+        if data.len() as u64 > H264_MAX_BYTES {
+            return Err(file_error(&source.path, "larger than 512 MB"));
+        }
+        let data = bytes::Bytes::from(data);
+        let base = data.as_ptr() as usize;
+        let ranges: Vec<_> = h264::access_units(&data)
+            .map(|unit| {
+                let start = unit.as_ptr() as usize - base;
+                start..start + unit.len()
+            })
+            .collect();
+        let sps = h264::nal_units(&data).find_map(h264::parse_sps);
+        let (Some(sps), false) = (sps, ranges.is_empty()) else {
+            return Err(file_error(&source.path, "not an H.264 Annex B stream"));
+        };
+        let file_fps = sps.frame_rate.map(|(n, d)| (n / d.max(1)).clamp(1, 60));
+        let fps = if source.fps > 0 { source.fps } else { file_fps.unwrap_or(30) };
+        let keys: Vec<usize> = (0..ranges.len()).filter(|i| h264::is_key(&data[ranges[*i].clone()])).collect();
+        if keys.first() != Some(&0) {
+            return Err(file_error(&source.path, "does not begin with a key frame"));
+        }
+        let ends = keys.iter().copied().skip(1).chain([ranges.len()]);
+        let distance = keys.iter().zip(ends).map(|(a, b)| b - a).max().unwrap_or(0);
+        let too_far = Duration::from_secs(1) * distance as u32 > KEY_DISTANCE_MAX * fps;
+        let units = AccessUnits { ranges, next: 0, data: data.clone() };
+        let kind = if h264::has_b_frames(&data) || too_far {
+            Kind::Decoded { units, decoder: H264Decoder::new()? }
+        } else {
+            Kind::Passthrough(units)
+        };
+        Ok(Self { kind, repeat: source.repeat, fps, width: sps.width, height: sps.height })
+    }
+
+    fn read(&mut self) -> Result<Option<Picture>> {
+        let (width, height) = (self.width as usize, self.height as usize);
+        match &mut self.kind {
+            Kind::Y4m { reader, header } => {
+                let mut frame = vec![0; header.frame_bytes()];
+                if !fill(reader, &mut frame)? {
+                    return Ok(None);
+                }
+                Ok(header.frame(&frame)?.map(|(picture, _)| Picture::Raw(Arc::new(picture))))
+            }
+            Kind::Raw { reader } => {
+                let mut frame = vec![0; i420_bytes(width, height)];
+                if !fill(reader, &mut frame)? {
+                    return Ok(None);
+                }
+                Ok(I420::from_packed(width, height, frame).map(|p| Picture::Raw(Arc::new(p))))
+            }
+            Kind::Passthrough(units) => Ok(units.next_unit().map(Picture::Encoded)),
+            Kind::Decoded { units, decoder } => {
+                while let Some(unit) = units.next_unit() {
+                    // A damaged picture is skipped; the file goes on.
+                    if let Ok(Some(frame)) = decoder.decode(&unit) {
+                        return Ok(Some(Picture::Raw(frame.picture)));
+                    }
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    fn rewind(&mut self) -> Result<()> {
+        let to = |reader: &mut BufReader<File>, at: usize| {
+            reader.seek(SeekFrom::Start(at as u64)).map(|_| ()).map_err(|e| Error::new(Code::FILE, e.to_string()))
+        };
+        match &mut self.kind {
+            Kind::Y4m { reader, header } => to(reader, header.length),
+            Kind::Raw { reader } => to(reader, 0),
+            Kind::Passthrough(units) => {
+                units.next = 0;
+                Ok(())
+            }
+            Kind::Decoded { units, decoder } => {
+                units.next = 0;
+                *decoder = H264Decoder::new()?;
+                Ok(())
+            }
+        }
+    }
+}
+
+impl AccessUnits {
+    fn next_unit(&mut self) -> Option<EncodedVideo> {
+        let range = self.ranges.get(self.next)?.clone();
+        self.next += 1;
+        let data = self.data.slice(range);
+        let key = h264::is_key(&data);
+        Some(EncodedVideo { data, key, time: Duration::ZERO })
+    }
+}
+
+/// A whole WAV file as 16-bit samples.
+pub(crate) struct WavFile {
+    pub(crate) rate: u32,
+    pub(crate) channels: u16,
+    pub(crate) samples: Vec<i16>,
+}
+
+impl WavFile {
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let mut reader = hound::WavReader::open(path).map_err(|e| file_error(path, e))?;
+        let spec = reader.spec();
+        if !(1..=2).contains(&spec.channels) || !(8_000..=192_000).contains(&spec.sample_rate) {
+            return Err(file_error(path, "1 or 2 channels at 8 to 192 kHz expected"));
+        }
+        if reader.len() > WAV_MAX_SAMPLES {
+            return Err(file_error(path, "longer than an hour"));
+        }
+        let samples: std::result::Result<Vec<i16>, hound::Error> = match spec.sample_format {
+            hound::SampleFormat::Float => {
+                reader.samples::<f32>().map(|s| s.map(|v| (v.clamp(-1.0, 1.0) * 32_767.0) as i16)).collect()
+            }
+            hound::SampleFormat::Int if spec.bits_per_sample <= 16 => {
+                let shift = 16 - spec.bits_per_sample;
+                reader.samples::<i32>().map(|s| s.map(|v| (v << shift) as i16)).collect()
+            }
+            hound::SampleFormat::Int => {
+                let shift = spec.bits_per_sample - 16;
+                reader.samples::<i32>().map(|s| s.map(|v| (v >> shift) as i16)).collect()
+            }
+        };
+        let samples = samples.map_err(|e| file_error(path, e))?;
+        if samples.is_empty() {
+            return Err(file_error(path, "no sound in it"));
+        }
+        Ok(Self { rate: spec.sample_rate, channels: spec.channels, samples })
+    }
+}
+
+fn open(path: &Path) -> Result<File> {
+    File::open(path).map_err(|e| file_error(path, e))
+}
+
+/// Fills the buffer; `false` at the end of the file, also when the last frame is cut off.
+fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> Result<bool> {
+    match reader.read_exact(buffer) {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(e) => Err(Error::new(Code::FILE, e.to_string())),
+    }
+}
+
+fn file_error(path: &Path, why: impl std::fmt::Display) -> Error {
+    Error::new(Code::FILE, format!("{}: {why}", path.display()))
+}

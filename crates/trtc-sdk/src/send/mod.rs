@@ -1,0 +1,5 @@
+//! From the host's pictures and sound to encoded frames on the wire.
+pub(crate) mod audio;
+pub(crate) mod files;
+pub(crate) mod resample;
+pub(crate) mod video;

@@ -1,0 +1,224 @@
+//! The clock of a cloud: sound every 10 ms, volumes, statistics every 2 s.
+use crate::events::Event;
+use crate::hub::Port;
+use crate::params::PlayedAudio;
+use crate::receive::audio::{BLOCK, Mixed};
+use crate::remote::stream_of;
+use crate::room::Phase;
+use crate::shared::Shared;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+use trtc_types::stats::{LocalStatistics, RemoteStatistics, Statistics};
+use trtc_types::{Code, MediaKind, StreamType, UserId};
+
+/// Ticks between two statistics.
+const PERIOD_TICKS: u64 = 200;
+const PERIOD_SECONDS: u64 = 2;
+
+/// What the last statistics saw, for differences.
+#[derive(Default)]
+pub(crate) struct Meter {
+    values: Mutex<BTreeMap<String, u64>>,
+    cpu: Mutex<Option<(Instant, Duration)>>,
+}
+
+impl Port for Shared {
+    fn tick(&self, now: Instant, index: u64) {
+        if self.failed_and_not_left() {
+            let member = { self.state.lock().member.clone() };
+            if let Some(member) = member {
+                member.leave();
+            }
+        }
+        if index.is_multiple_of(2) {
+            let captured = self.capture.tick();
+            if captured.first_sent {
+                self.emit(Event::SendFirstLocalAudioFrame);
+            }
+            if let Some(error) = captured.failed {
+                self.emit(Event::Error { code: error.code, message: error.message });
+            }
+        }
+        if !self.playout.pulled.load(Ordering::Relaxed) {
+            let mut block = [0; BLOCK];
+            let mixed = self.playout.mix(now, self.wants_blocks(), &mut block);
+            self.tell_mixed(mixed);
+        }
+        let every = u64::from(self.volume_interval_ms.load(Ordering::Relaxed)) / 10;
+        if every > 0 && index.is_multiple_of(every) {
+            self.tell_volumes();
+        }
+        if index.is_multiple_of(PERIOD_TICKS) {
+            self.tell_statistics(now);
+        }
+    }
+
+    fn failed(&self) {
+        self.fail(Code::INTERNAL, "the audio thread panicked");
+    }
+}
+
+impl Shared {
+    pub(crate) fn wants_blocks(&self) -> bool {
+        self.tap.lock().is_some()
+    }
+
+    /// Events and taps that follow from a mix; no lock is held meanwhile.
+    pub(crate) fn tell_mixed(&self, mixed: Mixed) {
+        for user in mixed.first {
+            self.emit(Event::FirstAudioFrame(user));
+        }
+        let tap = if mixed.blocks.is_empty() { None } else { self.tap.lock().clone() };
+        if let Some(tap) = tap {
+            for (user, samples, concealed) in &mixed.blocks {
+                self.gate.run(|| tap(PlayedAudio { user, samples, concealed: *concealed }));
+            }
+        }
+    }
+
+    fn tell_volumes(&self) {
+        if self.state.lock().phase != Phase::In {
+            return;
+        }
+        let (users, total) = self.playout.levels();
+        let local = (None, self.capture.level());
+        let users = std::iter::once(local).chain(users.into_iter().map(|(u, v)| (Some(u), v))).collect();
+        self.emit(Event::UserVoiceVolume { users, total });
+    }
+
+    fn tell_statistics(&self, now: Instant) {
+        let (member, inputs, locals) = {
+            let mut state = self.state.lock();
+            let Some(member) = state.member.clone().filter(|_| state.phase == Phase::In) else { return };
+            state.remote.pause_unwatched(&member, now);
+            let locals: Vec<_> = state
+                .local
+                .videos
+                .iter()
+                .filter_map(|v| v.running.as_ref().map(|r| (v.stream, r.sender.clone(), r.param)))
+                .collect();
+            (member, state.remote.inputs(), locals)
+        };
+        let seen = member.stats();
+        let meter = &self.meter;
+        let mut stats = Statistics {
+            up_loss_percent: seen.up_loss_percent.round() as u32,
+            down_loss_percent: seen.down_loss_percent.round() as u32,
+            rtt_ms: seen.rtt.map_or(0, |r| r.as_millis() as u32),
+            sent_bytes: seen.sent_bytes,
+            received_bytes: seen.received_bytes,
+            app_cpu_percent: meter.cpu_percent(now),
+            ..Statistics::default()
+        };
+        let audio_kbps = meter.kbps("audio", self.capture.sent_bytes.load(Ordering::Relaxed));
+        for (stream, sender, param) in locals {
+            let key = format!("local {}", stream as i32);
+            stats.local.push(LocalStatistics {
+                width: param.width,
+                height: param.height,
+                frame_rate: meter.rate(&format!("{key} frames"), sender.counters.frames.load(Ordering::Relaxed)),
+                video_bitrate_kbps: meter.kbps(&key, sender.counters.bytes.load(Ordering::Relaxed)),
+                audio_sample_rate_hz: if stream == StreamType::Big { 48_000 } else { 0 },
+                audio_bitrate_kbps: if stream == StreamType::Big { audio_kbps } else { 0 },
+            });
+        }
+        if stats.local.is_empty() && audio_kbps > 0 {
+            stats.local.push(LocalStatistics {
+                audio_sample_rate_hz: 48_000,
+                audio_bitrate_kbps: audio_kbps,
+                ..LocalStatistics::default()
+            });
+        }
+        let mut remote: BTreeMap<(UserId, StreamType), RemoteStatistics> = BTreeMap::new();
+        for track in &seen.remote {
+            let stream = stream_of(track.source);
+            let entry =
+                remote.entry((track.user.clone(), stream)).or_insert_with(|| empty_remote(track.user.clone(), stream));
+            let lost = meter.difference(&format!("{} lost", track.sid), u64::try_from(track.lost).unwrap_or(0));
+            let got = meter.difference(&format!("{} packets", track.sid), track.packets);
+            let percent = (lost * 100).checked_div(lost + got).unwrap_or(0) as u32;
+            let kbps = meter.kbps(&track.sid, track.bytes);
+            if track.kind == MediaKind::Video {
+                entry.video_packet_loss_percent = percent;
+                entry.video_bitrate_kbps = kbps;
+            } else {
+                entry.audio_packet_loss_percent = percent;
+                entry.audio_bitrate_kbps = kbps;
+                if let Some(info) = self.playout.info(&track.user) {
+                    entry.jitter_buffer_delay_ms = info.delay_ms;
+                    entry.audio_total_block_time_ms = (info.concealed * 10) as u32;
+                }
+            }
+        }
+        for input in inputs {
+            let key = (input.user.clone(), input.stream);
+            let entry = remote.entry(key).or_insert_with(|| empty_remote(input.user.clone(), input.stream));
+            entry.width = input.counters.width.load(Ordering::Relaxed);
+            entry.height = input.counters.height.load(Ordering::Relaxed);
+            let decoded = input.counters.decoded.load(Ordering::Relaxed);
+            entry.frame_rate = meter.rate(&format!("{} frames", input.sid), decoded);
+            entry.video_total_block_time_ms = input.counters.blocked_ms.load(Ordering::Relaxed) as u32;
+            let delay = input.counters.delay_ms.load(Ordering::Relaxed);
+            entry.jitter_buffer_delay_ms = entry.jitter_buffer_delay_ms.max(delay);
+        }
+        stats.remote = remote.into_values().collect();
+        self.emit(Event::Statistics(Box::new(stats)));
+    }
+}
+
+impl Meter {
+    /// How much a counter grew since the last call with this key; 0 at the first.
+    fn difference(&self, key: &str, value: u64) -> u64 {
+        let old = self.values.lock().insert(key.to_owned(), value);
+        old.map_or(0, |old| value.saturating_sub(old))
+    }
+
+    fn rate(&self, key: &str, count: u64) -> u32 {
+        ((self.difference(key, count) + PERIOD_SECONDS / 2) / PERIOD_SECONDS) as u32
+    }
+
+    fn kbps(&self, key: &str, bytes: u64) -> u32 {
+        (self.difference(key, bytes) * 8 / 1000 / PERIOD_SECONDS) as u32
+    }
+
+    /// Process CPU since the last call, in percent of one core.
+    fn cpu_percent(&self, now: Instant) -> u32 {
+        let Some(used) = process_cpu() else { return 0 };
+        let old = self.cpu.lock().replace((now, used));
+        let Some((at, before)) = old else { return 0 };
+        let wall = now.saturating_duration_since(at).as_secs_f64();
+        if wall <= 0.0 { 0 } else { (used.saturating_sub(before).as_secs_f64() / wall * 100.0).round() as u32 }
+    }
+
+    pub(crate) fn clear(&self) {
+        self.values.lock().clear();
+    }
+}
+
+fn empty_remote(user: UserId, stream: StreamType) -> RemoteStatistics {
+    RemoteStatistics {
+        user,
+        stream,
+        audio_packet_loss_percent: 0,
+        video_packet_loss_percent: 0,
+        width: 0,
+        height: 0,
+        frame_rate: 0,
+        video_bitrate_kbps: 0,
+        audio_bitrate_kbps: 0,
+        jitter_buffer_delay_ms: 0,
+        video_total_block_time_ms: 0,
+        audio_total_block_time_ms: 0,
+    }
+}
+
+/// User and system time of this process, where the system tells it as Linux does (in ticks of 10 ms).
+fn process_cpu() -> Option<Duration> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let user: u64 = fields.next()?.parse().ok()?;
+    let system: u64 = fields.next()?.parse().ok()?;
+    Some(Duration::from_millis((user + system) * 10))
+}

@@ -1,0 +1,69 @@
+//! How a server is set up.
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+/// Everything a server needs to know.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// Where HTTP and WebSocket listen; port 0 picks a free one.
+    pub bind_http: SocketAddr,
+    /// Where media is received; port 0 picks a free one.
+    pub udp: SocketAddr,
+    /// `iss` of accepted tokens.
+    pub api_key: String,
+    /// Signs and checks tokens; at least 32 characters.
+    pub api_secret: String,
+    /// TRTC application id.
+    pub sdk_app_id: u32,
+    /// Signs and checks UserSig.
+    pub secret_key: String,
+    /// Development keys are in use.
+    pub dev: bool,
+    /// Rooms at the same time; a join that would make another one is answered 503.
+    pub max_rooms: usize,
+    /// Members of one room; a join beyond it is told to leave.
+    pub max_members: usize,
+    /// A joiner that has no connection by then is removed.
+    pub join_timeout: Duration,
+    /// An empty room is kept that long, so that members who come back find it.
+    pub departure_timeout: Duration,
+    /// A member gets a new token that often.
+    pub token_refresh: Duration,
+}
+
+impl ServerConfig {
+    /// Development keys on loopback. `http_port` and `udp_port` may be 0 for free ones.
+    #[must_use]
+    pub fn dev(http_port: u16, udp_port: u16) -> Self {
+        let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        Self {
+            bind_http: SocketAddr::new(loopback, http_port),
+            udp: SocketAddr::new(loopback, udp_port),
+            api_key: DEV_API_KEY.to_owned(),
+            api_secret: DEV_API_SECRET.to_owned(),
+            sdk_app_id: DEV_SDK_APP_ID,
+            secret_key: DEV_SECRET_KEY.to_owned(),
+            dev: true,
+            max_rooms: 10_000,
+            max_members: 5_000,
+            join_timeout: Duration::from_secs(60),
+            departure_timeout: Duration::from_secs(20),
+            token_refresh: Duration::from_secs(300),
+        }
+    }
+}
+
+/// The development API key.
+pub const DEV_API_KEY: &str = "devkey";
+/// The development secret; public, therefore only fit for loopback.
+pub const DEV_API_SECRET: &str = "trtc-dev-K7vQ2mXc9RtLw4ZpB8nYd3Hs6Jf";
+const DEV_SDK_APP_ID: u32 = 1_400_000_001;
+const DEV_SECRET_KEY: &str = "5d41c0e97ab3f2864c1e9d7730ba58f6e2147c39d08b6fa591e3c7d24f8a6b05";
+
+impl ServerConfig {
+    /// The development key and secret, for tools that make tokens.
+    #[must_use]
+    pub fn dev_keys() -> (&'static str, &'static str) {
+        (DEV_API_KEY, DEV_API_SECRET)
+    }
+}

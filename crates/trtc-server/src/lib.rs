@@ -1,0 +1,17 @@
+//! The room server: signalling, rooms, auth, media threads, metrics. It speaks LiveKit's two-connection protocol
+//! (`/rtc`), so that LiveKit's own clients join it, and answers 404 on `/rtc/v1` until single-connection mode exists.
+mod auth;
+mod config;
+mod http;
+mod ids;
+pub mod media;
+mod metrics;
+mod outbox;
+mod registry;
+mod room;
+mod server;
+mod socket;
+
+pub use config::ServerConfig;
+pub use metrics::Metrics;
+pub use server::Server;

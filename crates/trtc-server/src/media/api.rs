@@ -1,0 +1,297 @@
+//! What signalling and the media thread say to each other. Commands go in through a bounded queue, events come back
+//! through one bounded queue per member.
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use trtc_types::MediaKind;
+
+/// Names a room membership for the life of the process; never reused.
+pub type MemberKey = u64;
+/// Names a room for the life of the process; never reused.
+pub type RoomKey = u64;
+
+/// How the media plane is started.
+#[derive(Clone, Debug)]
+pub struct MediaConfig {
+    /// Where the UDP socket listens; port 0 picks a free one.
+    pub bind: SocketAddr,
+    /// Media threads, each with its own UDP port; 1 for now.
+    pub threads: usize,
+    /// What clients are told to send to; a port of 0 is replaced by the bound one, empty means the bound address.
+    pub public_candidates: Vec<SocketAddr>,
+}
+
+/// The command queue is full: the media thread is overloaded or gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the media thread does not take commands")]
+pub struct QueueFull;
+
+/// From signalling to the media thread.
+#[derive(Debug)]
+pub enum MediaCommand {
+    /// A member entered. Its two peer connections are made on demand.
+    AddMember {
+        /// The room; made with its first member, gone with its last.
+        room: RoomKey,
+        /// The new member.
+        member: MemberKey,
+        /// Stamped on data packets, and what destination filters name.
+        identity: String,
+        /// `PA_...`, stamped on data packets.
+        sid: String,
+        /// May the member send data packets?
+        can_publish_data: bool,
+        /// Where its events go; give it a capacity of 1024.
+        events: tokio::sync::mpsc::Sender<MediaEvent>,
+    },
+    /// A member left; its tracks end and its connections close.
+    RemoveMember {
+        /// Who.
+        member: MemberKey,
+    },
+    /// The client's offer for its publisher connection; answered by [`MediaEvent::Answer`] or [`MediaEvent::BadSdp`].
+    Offer {
+        /// Whose.
+        member: MemberKey,
+        /// The description.
+        sdp: String,
+        /// Given back in the answer.
+        id: u32,
+    },
+    /// The client's answer for its subscriber connection.
+    Answer {
+        /// Whose.
+        member: MemberKey,
+        /// The description.
+        sdp: String,
+        /// The offer's id, or 0 when the client did not say.
+        id: u32,
+    },
+    /// A trickled ICE candidate.
+    Candidate {
+        /// Whose.
+        member: MemberKey,
+        /// Publisher connection, else subscriber connection.
+        publisher: bool,
+        /// The `candidate:` line.
+        candidate: String,
+    },
+    /// A track was announced; send it before the offer that carries it.
+    ExpectTrack {
+        /// Publisher.
+        member: MemberKey,
+        /// The client's id, matched with the track part of the section's msid; failing that the oldest of its kind.
+        cid: String,
+        /// `TR_...`
+        sid: String,
+        /// Audio or video.
+        kind: MediaKind,
+        /// Starts muted: nothing is forwarded.
+        muted: bool,
+    },
+    /// The publisher withdrew a track.
+    RemoveTrack {
+        /// Publisher.
+        member: MemberKey,
+        /// Which.
+        sid: String,
+    },
+    /// The publisher muted or unmuted a track.
+    MuteTrack {
+        /// Which.
+        sid: String,
+        /// New state.
+        muted: bool,
+    },
+    /// Adds or removes a track on a member's subscriber connection.
+    Subscribe {
+        /// Subscriber.
+        member: MemberKey,
+        /// Which track; it may be announced but not flowing yet.
+        sid: String,
+        /// `PA_...` of its publisher, the first part of the stream id.
+        publisher_sid: String,
+        /// Add or remove.
+        on: bool,
+    },
+    /// The subscriber does not want to receive a track for now (`track_setting`).
+    TrackDisabled {
+        /// Subscriber.
+        member: MemberKey,
+        /// Which.
+        sid: String,
+        /// New state.
+        disabled: bool,
+    },
+    /// Make the subscriber connection and its first offer, with all tracks subscribed so far.
+    StartSubscriber {
+        /// Subscriber.
+        member: MemberKey,
+    },
+    /// A data packet made by the server itself.
+    SendData {
+        /// Receivers; empty means the whole room.
+        to: Vec<MemberKey>,
+        /// The room.
+        room: RoomKey,
+        /// An encoded `DataPacket`.
+        packet: Vec<u8>,
+        /// Reliable or lossy channel.
+        reliable: bool,
+    },
+    /// Permissions changed.
+    SetPermissions {
+        /// Who.
+        member: MemberKey,
+        /// May the member send data packets?
+        can_publish_data: bool,
+    },
+}
+
+/// From the media thread to the signalling of one member.
+#[derive(Clone, Debug, PartialEq)]
+pub enum MediaEvent {
+    /// Answer of the publisher connection.
+    Answer {
+        /// The description.
+        sdp: String,
+        /// The offer's id.
+        id: u32,
+    },
+    /// Offer of the subscriber connection. The next one comes only after its answer.
+    Offer {
+        /// The description.
+        sdp: String,
+        /// To be given back in the answer.
+        id: u32,
+        /// mid and track sid of every section that carries a track.
+        mid_to_track: Vec<(String, String)>,
+    },
+    /// A track of this member was negotiated and its first packet came.
+    TrackStarted {
+        /// Which.
+        sid: String,
+        /// `audio/opus`, `video/H264`, ...
+        codec_mime: String,
+    },
+    /// A track of this member lost its section.
+    TrackEnded {
+        /// Which.
+        sid: String,
+    },
+    /// A connection is up: ICE and DTLS done.
+    Connected {
+        /// Publisher connection, else subscriber connection.
+        publisher: bool,
+    },
+    /// A connection failed or its offer was not answered in time; the member should be told to reconnect.
+    Failed {
+        /// Publisher connection, else subscriber connection.
+        publisher: bool,
+        /// For the log and the leave reason.
+        reason: String,
+    },
+    /// A description could not be used; nothing changed.
+    BadSdp {
+        /// Publisher connection, else subscriber connection.
+        publisher: bool,
+        /// Why.
+        reason: String,
+    },
+    /// A data packet of this member was not relayed.
+    DataRejected {
+        /// Why.
+        reason: String,
+    },
+}
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// What the media plane counted since its start; rendered by `GET /metrics`.
+        #[derive(Default)]
+        pub struct MediaCounters { $($(#[$doc])* pub $name: AtomicU64,)* }
+
+        impl MediaCounters {
+            /// Every counter by name, for a metrics page.
+            #[must_use]
+            pub fn snapshot(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($name), self.$name.load(Ordering::Relaxed)),)*]
+            }
+        }
+    };
+}
+
+counters! {
+    /// Datagrams received.
+    datagrams_in,
+    /// Datagrams sent.
+    datagrams_out,
+    /// Bytes received.
+    bytes_in,
+    /// Bytes sent.
+    bytes_out,
+    /// RTP packets received and decrypted.
+    rtp_in,
+    /// RTP packets forwarded, first transmissions.
+    rtp_out,
+    /// RTP packets sent again on a NACK.
+    rtx_out,
+    /// Datagrams of nobody: no known address and no STUN request.
+    unknown_source,
+    /// STUN requests that name no connection of ours.
+    bad_stun,
+    /// RTP or RTCP that could not be authenticated or parsed.
+    srtp_errors,
+    /// RTP of no negotiated track.
+    unknown_ssrc,
+    /// RTP beyond the SSRC limit of its connection.
+    ssrc_limit,
+    /// Sequence numbers asked for again by subscribers.
+    nacks,
+    /// NACKed packets that were no longer in the cache.
+    nack_misses,
+    /// NACKs sent to publishers.
+    nacks_sent,
+    /// Key frame requests from subscribers.
+    plis,
+    /// Key frame requests passed on to publishers.
+    plis_sent,
+    /// Data packets received from members.
+    data_in,
+    /// Data packets relayed, one per receiver.
+    data_out,
+    /// Data packets refused: permission, limits, malformed.
+    data_rejected,
+    /// Reliable data packets dropped as duplicates.
+    data_duplicates,
+    /// Data packets a receiver's full channel refused.
+    data_dropped,
+    /// Commands that named an unknown member or track.
+    stale_commands,
+    /// Events that a member's full queue refused.
+    events_dropped,
+    /// Commands refused because the queue was full.
+    commands_refused,
+    /// Descriptions that could not be used.
+    bad_sdp,
+    /// Connections that came up.
+    peers_connected,
+    /// Connections that failed.
+    peers_failed,
+    /// Subscriber offers that were not answered in time.
+    offers_unanswered,
+    /// Datagrams that could not be sent.
+    send_errors,
+}
+
+impl MediaCounters {
+    pub(super) fn add(counter: &AtomicU64, n: u64) {
+        counter.fetch_add(n, Ordering::Relaxed);
+    }
+}
+
+impl fmt::Debug for MediaCounters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.snapshot()).finish()
+    }
+}

@@ -1,0 +1,258 @@
+//! RTP from publishers: which track it belongs to, and out again to everybody who receives it.
+use super::api::{MediaCounters, MediaEvent};
+use super::link::{Link, Receiving, SSRCS_MAX, Stream, StreamRole};
+use super::state::{Flowing, State, TrackSlot};
+use std::time::Instant;
+use trtc_net::batch::UdpSender;
+use trtc_peer::CodecSpec;
+use trtc_rtp::{ReceiverStats, RtpHeader, RtpPacket, unwrap_rtx, write_rtp};
+use trtc_sfu::{Codec, Forward, Resend, Subscription, Track, TrackConfig};
+use trtc_types::MediaKind;
+
+/// RTP without padding longer than this is not forwarded: no datagram could carry it on.
+const PAYLOAD_MAX: usize = 1900;
+
+impl State {
+    /// A decrypted RTP packet of a connection.
+    pub(super) fn rtp(&mut self, now: Instant, sender: &mut UdpSender, index: usize, bytes: &[u8]) {
+        let Some(packet) = RtpPacket::parse(bytes).filter(|p| p.payload().len() <= PAYLOAD_MAX) else {
+            MediaCounters::add(&self.counters.srtp_errors, 1);
+            return;
+        };
+        let header = packet.header();
+        let Some(link) = self.links.get_mut(index).and_then(Option::as_deref_mut) else { return };
+        if let Some(feedback) = &mut link.receiving.feedback
+            && let Some(&[high, low]) = packet.extension(feedback.extension)
+        {
+            feedback.media_ssrc = header.ssrc;
+            feedback.recorder.received(now, u16::from_be_bytes([high, low]));
+        }
+        let known = link.receiving.streams.iter().position(|s| s.ssrc == header.ssrc);
+        let Some(stream) = known.or_else(|| self.new_stream(now, index, &packet)) else {
+            MediaCounters::add(&self.counters.unknown_ssrc, 1);
+            return;
+        };
+        let Self { links, tracks, counters, packet: scratch, repaired, abs_send_time, .. } = self;
+        let Some(link) = links.get_mut(index).and_then(Option::as_deref_mut) else { return };
+        let Receiving { streams, report_due, .. } = &mut link.receiving;
+        let track = streams[stream].track;
+        let repair = match &mut streams[stream].role {
+            StreamRole::Media { layer, payload_type, stats } => {
+                stats.received(now, &header, packet.payload().len());
+                report_due.get_or_insert(now + super::rtcp::REPORT_INTERVAL);
+                if *payload_type != header.payload_type {
+                    MediaCounters::add(&counters.unknown_ssrc, 1);
+                    return;
+                }
+                Ok(*layer)
+            }
+            StreamRole::Repair { media_ssrc, media_payload_type } => Err((*media_ssrc, *media_payload_type)),
+        };
+        let (layer, packet) = match repair {
+            Ok(layer) => (layer, packet),
+            Err((media_ssrc, media_payload_type)) => {
+                // Probes repeat nothing and fail here.
+                if !unwrap_rtx(bytes, media_ssrc, media_payload_type, repaired) {
+                    return;
+                }
+                let layer = streams.iter().find_map(|s| match &s.role {
+                    StreamRole::Media { layer, .. } if s.ssrc == media_ssrc => Some(*layer),
+                    _ => None,
+                });
+                let Some((layer, packet)) = layer.zip(RtpPacket::parse(repaired)) else { return };
+                (layer, packet)
+            }
+        };
+        let Some(flowing) = tracks.get_mut(track).and_then(|t| t.as_mut()?.flowing.as_mut()) else { return };
+        let level = flowing.audio_level.and_then(|id| packet.extension(id));
+        let mut sent = 0;
+        flowing.track.receive(now, layer, &packet, &mut |forward: &Forward<'_>| {
+            let out = Out { subscription: forward.subscription, header: forward.header, level, abs_send_time };
+            scratch.clear();
+            out.write_header(scratch);
+            scratch.extend_from_slice(packet.payload());
+            sent += u64::from(seal_and_push(links, sender, forward.subscription.config.target, scratch));
+        });
+        MediaCounters::add(&counters.rtp_out, sent);
+    }
+
+    /// A subscriber misses packets of one of our streams.
+    pub(super) fn resend(&mut self, sender: &mut UdpSender, track: usize, ssrc: u32, lost: &[u16]) {
+        let Self { links, tracks, counters, packet: scratch, abs_send_time, .. } = self;
+        let Some(flowing) = tracks.get_mut(track).and_then(|t| t.as_mut()?.flowing.as_mut()) else { return };
+        MediaCounters::add(&counters.nacks, lost.len() as u64);
+        let audio_level = flowing.audio_level;
+        let mut sent = 0;
+        let missed = flowing.track.nack(ssrc, lost, &mut |resend: &Resend<'_>| {
+            let Some(original) = RtpPacket::parse(resend.packet) else { return };
+            let level = audio_level.and_then(|id| original.extension(id));
+            let mut header = resend.header;
+            if let Some(rtx) = resend.rtx {
+                header.ssrc = rtx.ssrc;
+                header.payload_type = rtx.payload_type;
+                header.sequence = rtx.sequence;
+            }
+            scratch.clear();
+            Out { subscription: resend.subscription, header, level, abs_send_time }.write_header(scratch);
+            if resend.rtx.is_some() {
+                scratch.extend_from_slice(&resend.header.sequence.to_be_bytes());
+            }
+            scratch.extend_from_slice(original.payload());
+            sent += u64::from(seal_and_push(links, sender, resend.subscription.config.target, scratch));
+        });
+        MediaCounters::add(&counters.rtx_out, sent);
+        MediaCounters::add(&counters.nack_misses, u64::from(missed));
+    }
+
+    /// Finds out what an SSRC carries and remembers it; starts the track with its first packet.
+    fn new_stream(&mut self, now: Instant, index: usize, packet: &RtpPacket<'_>) -> Option<usize> {
+        let link = self.links.get_mut(index)?.as_deref_mut()?;
+        if !link.publisher {
+            return None;
+        }
+        if link.receiving.streams.len() >= SSRCS_MAX {
+            MediaCounters::add(&self.counters.ssrc_limit, 1);
+            return None;
+        }
+        let Identified { track, codec, rid, repairs, audio_level } = identify(link, packet)?;
+        let ssrc = packet.header().ssrc;
+        let slot = self.tracks.get_mut(track)?.as_mut()?;
+        let role = match repairs {
+            Some(media_ssrc) => StreamRole::Repair { media_ssrc, media_payload_type: codec.payload_type },
+            None => {
+                let started = slot.flowing.is_none();
+                let clock_rate = codec.clock_rate;
+                let flowing = slot.flowing.get_or_insert_with(|| start(now, slot.kind, slot.muted, codec, audio_level));
+                let layer = flowing.track.add_layer(ssrc, rid.as_deref());
+                let role = StreamRole::Media {
+                    layer,
+                    payload_type: flowing.codec.payload_type,
+                    stats: ReceiverStats::new(ssrc, clock_rate),
+                };
+                if started {
+                    self.track_started(now, track);
+                }
+                role
+            }
+        };
+        let streams = &mut self.links.get_mut(index)?.as_deref_mut()?.receiving.streams;
+        streams.push(Stream { ssrc, track, rid, role });
+        Some(streams.len() - 1)
+    }
+
+    fn track_started(&mut self, now: Instant, track: usize) {
+        let Some(slot) = self.tracks.get(track).and_then(Option::as_ref) else { return };
+        let Some(flowing) = &slot.flowing else { return };
+        let (sid, member) = (slot.sid.clone(), slot.member);
+        let codec_mime = mime(slot, &flowing.codec);
+        self.emit(member, MediaEvent::TrackStarted { sid, codec_mime });
+        let Some(room) = self.members.get(&member).and_then(|m| self.rooms.get(&m.room)) else { return };
+        for other in room.clone() {
+            self.sync_subscriber(now, other);
+        }
+    }
+}
+
+struct Identified {
+    track: usize,
+    codec: CodecSpec,
+    rid: Option<String>,
+    /// The stream that it repairs.
+    repairs: Option<u32>,
+    audio_level: Option<u8>,
+}
+
+/// By MID, then by announced SSRC, then by payload type.
+fn identify(link: &Link, packet: &RtpPacket<'_>) -> Option<Identified> {
+    let header = packet.header();
+    let text = |id: Option<u8>| id.and_then(|id| packet.extension(id)).and_then(|v| std::str::from_utf8(v).ok());
+    let sections = || link.receiving.sections.iter().filter(|s| s.description.direction_active);
+    let by_mid = sections().find(|s| text(s.mid_extension).is_some_and(|mid| mid == s.description.mid));
+    let by_ssrc = || {
+        sections().find(|s| {
+            let d = &s.description;
+            d.ssrcs.contains(&header.ssrc) || d.fid.iter().any(|f| f.0 == header.ssrc || f.1 == header.ssrc)
+        })
+    };
+    let takes =
+        |c: &CodecSpec| c.payload_type == header.payload_type || c.rtx_payload_type == Some(header.payload_type);
+    let by_payload = || {
+        let mut found = sections().filter(|s| s.track.is_some() && s.description.codecs.iter().any(takes));
+        found.next().filter(|_| found.next().is_none())
+    };
+    let section = by_mid.or_else(by_ssrc).or_else(by_payload)?;
+    let track = section.track?;
+    let codecs = &section.description.codecs;
+    let is_repair = codecs.iter().any(|c| c.rtx_payload_type == Some(header.payload_type));
+    let codec = codecs.iter().find(|c| takes(c))?.clone();
+    let media_of = |rid: &str| {
+        let found = link.receiving.streams.iter().find(|s| s.track == track && s.rid.as_deref() == Some(rid));
+        found.filter(|s| matches!(s.role, StreamRole::Media { .. })).map(|s| s.ssrc)
+    };
+    let (rid, repairs) = if is_repair {
+        let by_rid = text(section.repaired_extension).or(text(section.rid_extension)).and_then(media_of);
+        let by_group = || section.description.fid.iter().find(|f| f.1 == header.ssrc).map(|f| f.0);
+        (None, Some(by_rid.or_else(by_group)?))
+    } else {
+        let rid = text(section.rid_extension).filter(|rid| section.description.rids.iter().any(|known| known == rid));
+        // A layer is known by its first packets only; one that does not say its name cannot be placed.
+        if rid.is_none() && !section.description.rids.is_empty() {
+            return None;
+        }
+        (rid.map(str::to_owned), None)
+    };
+    Some(Identified { track, codec, rid, repairs, audio_level: section.extension(trtc_peer::extension::AUDIO_LEVEL) })
+}
+
+fn start(now: Instant, kind: MediaKind, muted: bool, codec: CodecSpec, audio_level: Option<u8>) -> Flowing {
+    let config = TrackConfig {
+        kind,
+        codec: if kind == MediaKind::Video { Codec::from_name(&codec.name) } else { Codec::Opaque },
+        clock_rate: codec.clock_rate,
+        nack: codec.feedback.iter().any(|f| f == "nack"),
+    };
+    let mut track = Track::new(config);
+    track.set_muted(now, muted);
+    Flowing { track, codec, audio_level }
+}
+
+fn mime(slot: &TrackSlot, codec: &CodecSpec) -> String {
+    match slot.kind {
+        MediaKind::Audio => format!("audio/{}", codec.name),
+        MediaKind::Video => format!("video/{}", codec.name.to_ascii_uppercase()),
+    }
+}
+
+/// A packet for one subscriber.
+struct Out<'a> {
+    subscription: &'a Subscription,
+    header: RtpHeader,
+    level: Option<&'a [u8]>,
+    abs_send_time: &'a [u8; 3],
+}
+
+impl Out<'_> {
+    fn write_header(&self, out: &mut Vec<u8>) {
+        let config = &self.subscription.config;
+        let mut list: [(u8, &[u8]); 2] = [(0, &[]); 2];
+        let mut used = 0;
+        if let Some((id, level)) = config.extensions.audio_level.zip(self.level) {
+            list[used] = (id, level);
+            used += 1;
+        }
+        // Without RTX a repetition must be the same bytes again (one key stream for one SRTP index), so no clock in it.
+        if let Some(id) = config.extensions.abs_send_time.filter(|_| config.rtx.is_some()) {
+            list[used] = (id, self.abs_send_time);
+            used += 1;
+        }
+        write_rtp(out, &self.header, &list[..used], &[]);
+    }
+}
+
+/// Seals in place and swaps the packet into the send queue. Says whether it went.
+fn seal_and_push(links: &mut [Option<Box<Link>>], sender: &mut UdpSender, target: u64, packet: &mut Vec<u8>) -> bool {
+    let link = links.get_mut(target as usize).and_then(Option::as_deref_mut);
+    let Some(to) = link.and_then(|link| link.peer.seal_rtp(packet)) else { return false };
+    sender.push(to, |buffer| std::mem::swap(buffer, packet));
+    true
+}

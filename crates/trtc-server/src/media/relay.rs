@@ -1,0 +1,152 @@
+//! Data packets between the members of a room.
+use super::api::{MediaCounters, MediaEvent, MemberKey, RoomKey};
+use super::link::WAITING_DATA_MAX;
+use super::state::State;
+use bytes::Bytes;
+use prost::Message;
+use std::time::Instant;
+use trtc_proto::livekit::{DataPacket, data_packet};
+use trtc_sfu::Refusal;
+
+const RELIABLE: &str = "_reliable";
+const LOSSY: &str = "_lossy";
+/// Longest message on a data channel, as announced in our descriptions.
+const MESSAGE_MAX: usize = 65_535;
+
+impl State {
+    pub(super) fn channel_open(&mut self, now: Instant, index: usize, label: String) {
+        let Some(link) = self.links.get_mut(index).and_then(Option::as_deref_mut) else { return };
+        // A client may open any channel; we write only to the known ones.
+        if (label != RELIABLE && label != LOSSY) || link.has_channel(&label) {
+            return;
+        }
+        if label == RELIABLE {
+            for packet in std::mem::take(&mut link.waiting_data) {
+                if link.peer.send_data(now, RELIABLE, &packet).is_err() {
+                    MediaCounters::add(&self.counters.data_dropped, 1);
+                }
+            }
+        }
+        link.open_channels.push(label);
+        self.mark(index);
+    }
+
+    /// A message from a member.
+    pub(super) fn data(&mut self, now: Instant, index: usize, label: &str, message: &[u8]) {
+        let Some(key) = self.links.get(index).and_then(|l| l.as_deref()).map(|l| l.member) else { return };
+        let reliable = label == RELIABLE;
+        if !reliable && label != LOSSY {
+            return;
+        }
+        MediaCounters::add(&self.counters.data_in, 1);
+        match self.admit(now, key, message, reliable) {
+            Ok((room, packet, destinations)) => {
+                let packet = Bytes::from(packet);
+                for other in self.rooms.get(&room).cloned().unwrap_or_default() {
+                    let Some(member) = self.members.get(&other) else { continue };
+                    let named = destinations.is_empty()
+                        || destinations.iter().any(|d| *d == member.identity || *d == member.sid);
+                    if other != key && named {
+                        self.deliver(now, other, &packet, reliable);
+                    }
+                }
+            }
+            Err(Rejection::Duplicate) => MediaCounters::add(&self.counters.data_duplicates, 1),
+            Err(Rejection::Because(reason)) => {
+                MediaCounters::add(&self.counters.data_rejected, 1);
+                self.emit(key, MediaEvent::DataRejected { reason: reason.to_owned() });
+            }
+        }
+    }
+
+    /// A packet made by the server.
+    pub(super) fn send_data(
+        &mut self,
+        now: Instant,
+        room: RoomKey,
+        to: Vec<MemberKey>,
+        packet: Vec<u8>,
+        reliable: bool,
+    ) {
+        let to = if to.is_empty() { self.rooms.get(&room).cloned().unwrap_or_default() } else { to };
+        let packet = Bytes::from(packet);
+        for member in to {
+            self.deliver(now, member, &packet, reliable);
+        }
+    }
+
+    fn admit(
+        &mut self,
+        now: Instant,
+        key: MemberKey,
+        message: &[u8],
+        reliable: bool,
+    ) -> Result<(RoomKey, Vec<u8>, Vec<String>), Rejection> {
+        let member = self.members.get_mut(&key).ok_or(Rejection::Because("the sender has left"))?;
+        if !member.can_publish_data {
+            return Err(Rejection::Because("no permission to send data"));
+        }
+        if message.len() > MESSAGE_MAX {
+            return Err(Rejection::Because("data packet longer than 65535 bytes"));
+        }
+        let mut packet = DataPacket::decode(message).map_err(|_| Rejection::Because("data packet is malformed"))?;
+        let mut destinations = std::mem::take(&mut packet.destination_identities);
+        let mut topic = String::new();
+        let mut size = message.len();
+        match &mut packet.value {
+            Some(data_packet::Value::User(user)) => {
+                topic = user.topic.clone().unwrap_or_default();
+                size = user.payload.len();
+                user.participant_sid.clone_from(&member.sid);
+                user.participant_identity.clone_from(&member.identity);
+                // Old clients name the receivers inside.
+                destinations.extend(user.destination_identities.iter().chain(&user.destination_sids).cloned());
+            }
+            Some(data_packet::Value::Speaker(_)) | None => {
+                return Err(Rejection::Because("data packet of a kind that members do not send"));
+            }
+            Some(_) => {}
+        }
+        // A command message carries four bytes of sequence number that do not count.
+        if topic.starts_with("trtc.cmd.") {
+            size = size.saturating_sub(4);
+        }
+        let sequence = if reliable { packet.sequence } else { 0 };
+        member.gate.admit(now, &topic, size, sequence).map_err(|refusal| match refusal {
+            Refusal::Duplicate => Rejection::Duplicate,
+            other => Rejection::Because(other.reason()),
+        })?;
+        packet.participant_identity.clone_from(&member.identity);
+        packet.participant_sid.clone_from(&member.sid);
+        packet.kind = if reliable { data_packet::Kind::Reliable } else { data_packet::Kind::Lossy } as i32;
+        packet.destination_identities.clone_from(&destinations);
+        Ok((member.room, packet.encode_to_vec(), destinations))
+    }
+
+    /// On the subscriber connection, or on the publisher connection of a member that has no other.
+    fn deliver(&mut self, now: Instant, key: MemberKey, packet: &Bytes, reliable: bool) {
+        let Some(member) = self.members.get(&key) else { return };
+        let index = member.subscriber.or(member.publisher);
+        let Some((index, link)) = index.and_then(|i| Some((i, self.links.get_mut(i)?.as_deref_mut()?))) else {
+            return MediaCounters::add(&self.counters.data_dropped, 1);
+        };
+        let label = if reliable { RELIABLE } else { LOSSY };
+        if !link.has_channel(label) {
+            // A joiner whose channel is not open yet must not miss what was sent to it.
+            if reliable && link.waiting_data.len() < WAITING_DATA_MAX {
+                link.waiting_data.push(packet.clone());
+            } else {
+                MediaCounters::add(&self.counters.data_dropped, 1);
+            }
+            return;
+        }
+        let sent = link.peer.send_data(now, label, packet).is_ok();
+        MediaCounters::add(if sent { &self.counters.data_out } else { &self.counters.data_dropped }, 1);
+        self.mark(index);
+    }
+}
+
+enum Rejection {
+    Duplicate,
+    Because(&'static str),
+}

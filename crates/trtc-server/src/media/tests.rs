@@ -1,0 +1,200 @@
+//! The media thread with two members' peers of our own over loopback.
+use super::*;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+use trtc_peer::{Config, IceRole, Identity, Incoming, Peer, PeerEvent, SendTrack};
+use trtc_rtp::{RtpHeader, RtpPacket, write_rtp};
+use trtc_types::{CodecKind, MediaKind};
+
+/// One peer connection of a client, with its socket.
+struct Client {
+    peer: Peer,
+    socket: UdpSocket,
+    connected: bool,
+    received: Vec<Vec<u8>>,
+    messages: Vec<Vec<u8>>,
+    open: Vec<String>,
+}
+
+impl Client {
+    fn new(role: IceRole) -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("bind");
+        socket.set_nonblocking(true).expect("non-blocking");
+        let address = socket.local_addr().expect("address");
+        let config = Config { ice: role, local_candidates: vec![address], ..Config::default() };
+        let identity = Identity::generate(1_700_000_000).expect("identity");
+        let peer = Peer::new(Arc::new(config), Arc::new(identity));
+        Self { peer, socket, connected: false, received: vec![], messages: vec![], open: vec![] }
+    }
+
+    fn turn(&mut self) {
+        let now = Instant::now();
+        let mut buffer = [0; 2048];
+        while let Ok((len, from)) = self.socket.recv_from(&mut buffer) {
+            if let Some(Incoming::Rtp(packet)) = self.peer.feed(now, from, &mut buffer[..len]) {
+                self.received.push(packet.to_vec());
+            }
+        }
+        if self.peer.timeout().is_some_and(|at| at <= now) {
+            self.peer.tick(now);
+        }
+        while let Some(event) = self.peer.poll_event() {
+            match event {
+                PeerEvent::Connected => self.connected = true,
+                PeerEvent::ChannelOpen { label } => self.open.push(label),
+                PeerEvent::Data { data, .. } => self.messages.push(data.to_vec()),
+                _ => {}
+            }
+        }
+        while let Some((to, bytes)) = self.peer.poll_send() {
+            let _ = self.socket.send_to(&bytes, to);
+        }
+    }
+
+    fn send_rtp(&mut self, header: &RtpHeader, payload: &[u8]) {
+        let mut packet = Vec::new();
+        write_rtp(&mut packet, header, &[], payload);
+        if let Some(to) = self.peer.seal_rtp(&mut packet) {
+            let _ = self.socket.send_to(&packet, to);
+        }
+    }
+}
+
+fn until(clients: &mut [&mut Client], what: &str, mut done: impl FnMut(&mut [&mut Client]) -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !done(clients) {
+        assert!(Instant::now() < deadline, "{what} did not happen");
+        clients.iter_mut().for_each(|c| c.turn());
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn event(
+    clients: &mut [&mut Client],
+    events: &mut mpsc::Receiver<MediaEvent>,
+    wanted: fn(&MediaEvent) -> bool,
+) -> MediaEvent {
+    let mut found = None;
+    until(clients, "an event", |_| {
+        while let Ok(event) = events.try_recv() {
+            if wanted(&event) {
+                found = Some(event);
+            }
+        }
+        found.is_some()
+    });
+    found.expect("just found")
+}
+
+fn start() -> Media {
+    let bind = SocketAddr::from(([127, 0, 0, 1], 0));
+    Media::start(MediaConfig { bind, threads: 1, public_candidates: Vec::new() }).expect("media")
+}
+
+fn add(media: &Media, member: MemberKey, name: &str) -> mpsc::Receiver<MediaEvent> {
+    let (events, receiver) = mpsc::channel(1024);
+    let (identity, sid) = (name.to_owned(), format!("PA_{name}"));
+    media
+        .send(MediaCommand::AddMember { room: 1, member, identity, sid, can_publish_data: true, events })
+        .expect("queue");
+    receiver
+}
+
+#[test]
+fn a_track_and_data_reach_another_member() {
+    let media = start();
+    let (mut events_a, mut events_b) = (add(&media, 1, "a"), add(&media, 2, "b"));
+    let (mut a, mut b) = (Client::new(IceRole::Controlling), Client::new(IceRole::Controlled));
+
+    // The publisher offers a video track and data channels.
+    let now = Instant::now();
+    a.peer.create_channel(now, "_reliable", true, None);
+    let section = a.peer.add_send(SendTrack {
+        kind: MediaKind::Video,
+        codec: CodecKind::H264,
+        codec_spec: None,
+        stream_id: "-".into(),
+        track_id: "cid".into(),
+        ssrc: 1234,
+        rtx_ssrc: None,
+    });
+    let (cid, sid) = ("cid".to_owned(), "TR_v".to_owned());
+    media.send(MediaCommand::ExpectTrack { member: 1, cid, sid, kind: MediaKind::Video, muted: false }).expect("queue");
+    media.send(MediaCommand::Offer { member: 1, sdp: a.peer.create_offer(), id: 7 }).expect("queue");
+    let answer = event(&mut [&mut a, &mut b], &mut events_a, |e| matches!(e, MediaEvent::Answer { .. }));
+    let MediaEvent::Answer { sdp, id: 7 } = answer else { panic!("{answer:?}") };
+    a.peer.accept_answer(Instant::now(), &sdp).expect("answer");
+    until(&mut [&mut a, &mut b], "publisher connection", |c| c[0].connected && !c[0].open.is_empty());
+
+    // Its first packet starts the track; the subscriber gets it in its first offer.
+    let payload_type = a.peer.send_params(section).expect("negotiated").payload_type;
+    let header = |sequence| RtpHeader { marker: true, payload_type, sequence, timestamp: 3_000, ssrc: 1234 };
+    a.send_rtp(&header(1), &[0x67, 1, 2]);
+    let started = event(&mut [&mut a, &mut b], &mut events_a, |e| matches!(e, MediaEvent::TrackStarted { .. }));
+    assert_eq!(started, MediaEvent::TrackStarted { sid: "TR_v".into(), codec_mime: "video/H264".into() });
+    let (sid, publisher_sid) = ("TR_v".to_owned(), "PA_a".to_owned());
+    media.send(MediaCommand::Subscribe { member: 2, sid, publisher_sid, on: true }).expect("queue");
+    media.send(MediaCommand::StartSubscriber { member: 2 }).expect("queue");
+    let offer = event(&mut [&mut a, &mut b], &mut events_b, |e| matches!(e, MediaEvent::Offer { .. }));
+    let MediaEvent::Offer { sdp, id, mid_to_track } = offer else { panic!("{offer:?}") };
+    assert_eq!(mid_to_track.len(), 1);
+    assert_eq!(mid_to_track[0].1, "TR_v");
+    assert!(sdp.contains("a=msid:PA_a|TR_v TR_v"), "{sdp}");
+    assert!(sdp.find("m=application") < sdp.find("m=video"));
+    let answer = b.peer.accept_offer(Instant::now(), &sdp).expect("offer");
+    media.send(MediaCommand::Answer { member: 2, sdp: answer, id }).expect("queue");
+    until(&mut [&mut a, &mut b], "subscriber connection", |c| c[1].connected && c[1].open.len() == 2);
+
+    // Nothing before a key frame, everything from then on.
+    a.send_rtp(&header(2), &[0x41, 1]);
+    a.send_rtp(&header(3), &[0x67, 9, 9]);
+    a.send_rtp(&header(4), &[0x41, 2]);
+    until(&mut [&mut a, &mut b], "two packets", |c| c[1].received.len() >= 2);
+    let payloads: Vec<_> = b.received.iter().map(|p| RtpPacket::parse(p).expect("rtp").payload().to_vec()).collect();
+    assert_eq!(payloads, [vec![0x67, 9, 9], vec![0x41, 2]]);
+    assert!(media.counters().plis_sent.load(Ordering::Relaxed) >= 1);
+
+    data_is_stamped(&mut a, &mut b);
+    media.send(MediaCommand::RemoveMember { member: 1 }).expect("queue");
+    let next = event(&mut [&mut a, &mut b], &mut events_b, |e| matches!(e, MediaEvent::Offer { .. }));
+    assert!(matches!(next, MediaEvent::Offer { mid_to_track, .. } if mid_to_track.is_empty()));
+    media.stop();
+}
+
+fn data_is_stamped(a: &mut Client, b: &mut Client) {
+    use prost::Message as _;
+    use trtc_proto::livekit::{DataPacket, UserPacket, data_packet::Value};
+    let user = UserPacket { payload: b"hi".to_vec(), participant_identity: "forged".into(), ..UserPacket::default() };
+    let packet = DataPacket { value: Some(Value::User(user)), sequence: 1, ..DataPacket::default() }.encode_to_vec();
+    for _ in 0..2 {
+        a.peer.send_data(Instant::now(), "_reliable", &packet).expect("sent");
+    }
+    until(&mut [a, b], "a message", |c| !c[1].messages.is_empty());
+    let packet = DataPacket::decode(&b.messages[0][..]).expect("packet");
+    assert_eq!((packet.participant_identity.as_str(), packet.participant_sid.as_str()), ("a", "PA_a"));
+    let Some(Value::User(user)) = packet.value else { panic!("{:?}", packet.value) };
+    assert_eq!((user.participant_identity.as_str(), &user.payload[..]), ("a", &b"hi"[..]));
+    assert_eq!(b.messages.len(), 1, "the repetition is dropped");
+}
+
+#[test]
+fn garbage_is_counted_and_bad_descriptions_are_told() {
+    let media = start();
+    let mut events = add(&media, 1, "a");
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("bind");
+    let to = SocketAddr::from(([127, 0, 0, 1], media.udp_port()));
+    for i in 0..200u16 {
+        let datagram: Vec<u8> = (0..i % 90).map(|k| (k * 31 + i * 7) as u8).collect();
+        let _ = socket.send_to(&datagram, to);
+    }
+    media.send(MediaCommand::Offer { member: 1, sdp: "v=0\r\nnonsense".into(), id: 1 }).expect("queue");
+    media.send(MediaCommand::RemoveMember { member: 99 }).expect("queue");
+    let bad = event(&mut [], &mut events, |_| true);
+    assert!(matches!(bad, MediaEvent::BadSdp { publisher: true, .. }), "{bad:?}");
+    let counters = media.counters();
+    let seen = || counters.unknown_source.load(Ordering::Relaxed) + counters.bad_stun.load(Ordering::Relaxed);
+    until(&mut [], "counted garbage", |_| seen() >= 150 && counters.stale_commands.load(Ordering::Relaxed) == 1);
+    media.stop();
+}

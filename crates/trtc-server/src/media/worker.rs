@@ -1,0 +1,124 @@
+//! The media thread: waits for datagrams, commands and deadlines, and lets the state act on them.
+use super::api::{MediaCommand, MediaConfig, MediaCounters};
+use super::state::State;
+use crossbeam_channel::Receiver;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use trtc_net::batch::UdpBatch;
+use trtc_peer::{Config, IceRole, Identity, Setup};
+
+/// Commands between two looks at the socket.
+const COMMANDS_A_TURN: usize = 64;
+
+pub(super) struct Worker {
+    udp: UdpBatch,
+    udp_port: u16,
+    commands: Receiver<MediaCommand>,
+    stop: Arc<AtomicBool>,
+    state: State,
+}
+
+impl Worker {
+    pub(super) fn new(
+        config: &MediaConfig,
+        commands: Receiver<MediaCommand>,
+        stop: Arc<AtomicBool>,
+        counters: Arc<MediaCounters>,
+    ) -> io::Result<Self> {
+        let udp = UdpBatch::bind(config.bind)?;
+        let bound = udp.local_addr()?;
+        let unix_now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+        let identity = Identity::generate(unix_now).map_err(|e| io::Error::other(e.to_string()))?;
+        let publisher = Config {
+            ice: IceRole::Lite,
+            local_candidates: candidates(config, bound),
+            answer_setup: Setup::Passive,
+            transport_cc: true,
+            remb: false,
+            accept_any_codec: true,
+            answer_rids: true,
+        };
+        // Receivers tell their estimate by REMB, as with a LiveKit server.
+        let subscriber = Config { transport_cc: false, remb: true, answer_rids: false, ..publisher.clone() };
+        let state = State::new(Arc::new(identity), Arc::new(publisher), Arc::new(subscriber), counters);
+        Ok(Self { udp, udp_port: bound.port(), commands, stop, state })
+    }
+
+    pub(super) fn udp_port(&self) -> u16 {
+        self.udp_port
+    }
+
+    pub(super) fn waker(&self) -> Arc<mio::Waker> {
+        self.udp.waker()
+    }
+
+    pub(super) fn run(mut self) {
+        while !self.stop.load(Ordering::Relaxed) {
+            if let Err(e) = self.turn() {
+                log::error!("media socket: {e}");
+                // An error that stays must not turn into a busy loop.
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
+        self.state.close_all(Instant::now(), self.udp.sender());
+        self.udp.flush();
+    }
+
+    fn turn(&mut self) -> io::Result<()> {
+        let timeout = if self.commands.is_empty() {
+            self.state.timeout().map(|at| at.saturating_duration_since(Instant::now()))
+        } else {
+            Some(Duration::ZERO)
+        };
+        // epoll counts whole milliseconds: round up, or the last one is spent in a busy loop.
+        let timeout = timeout.map(|t| if t.is_zero() { t } else { t + Duration::from_micros(999) });
+        let wake = self.udp.wait(timeout)?;
+        let now = Instant::now();
+        let state = &mut self.state;
+        state.begin(now);
+        let received = if wake.readable {
+            self.udp.recv_and_send(|sender, from, datagram| state.datagram(now, sender, from, datagram)).map(|_| ())
+        } else {
+            Ok(())
+        };
+        for _ in 0..COMMANDS_A_TURN {
+            let Ok(command) = self.commands.try_recv() else { break };
+            state.command(now, self.udp.sender(), command);
+        }
+        state.run_timers(now);
+        state.service(now, self.udp.sender());
+        self.udp.flush();
+        let (received_so_far, sent) = (self.udp.received(), self.udp.sent());
+        let counters = state.counters();
+        counters.datagrams_in.store(received_so_far.datagrams, Ordering::Relaxed);
+        counters.bytes_in.store(received_so_far.bytes, Ordering::Relaxed);
+        counters.datagrams_out.store(sent.datagrams, Ordering::Relaxed);
+        counters.bytes_out.store(sent.bytes, Ordering::Relaxed);
+        counters.send_errors.store(sent.dropped, Ordering::Relaxed);
+        received
+    }
+}
+
+/// What clients are told to send to.
+fn candidates(config: &MediaConfig, bound: SocketAddr) -> Vec<SocketAddr> {
+    let with_port = |ip: IpAddr, port: u16| SocketAddr::new(ip, if port == 0 { bound.port() } else { port });
+    if !config.public_candidates.is_empty() {
+        return config.public_candidates.iter().map(|a| with_port(a.ip(), a.port())).collect();
+    }
+    if !bound.ip().is_unspecified() {
+        return vec![bound];
+    }
+    let mut found = vec![with_port(Ipv4Addr::LOCALHOST.into(), 0)];
+    // Connecting a UDP socket sends nothing; it tells which address the default route would use.
+    let outward = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).and_then(|socket| {
+        socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9))?;
+        socket.local_addr()
+    });
+    if let Ok(address) = outward {
+        found.insert(0, with_port(address.ip(), 0));
+    }
+    found
+}

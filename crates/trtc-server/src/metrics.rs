@@ -1,0 +1,107 @@
+//! Counters of the signalling side, and the Prometheus page.
+use crate::media::MediaCounters;
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+macro_rules! metrics {
+    ($($(#[doc = $doc:literal])* $name:ident,)*) => {
+        /// What signalling counted since its start.
+        #[derive(Debug, Default)]
+        pub struct Metrics { $($(#[doc = $doc])* pub $name: AtomicU64,)* }
+
+        impl Metrics {
+            fn render_counters(&self, out: &mut String) {
+                $(
+                    let help = concat!($($doc),*).trim();
+                    let _ = write!(out, "# HELP trtc_{0}_total {help}\n# TYPE trtc_{0}_total counter\ntrtc_{0}_total {1}\n",
+                        stringify!($name), self.$name.load(Ordering::Relaxed));
+                )*
+            }
+        }
+    };
+}
+
+metrics! {
+    /// WebSocket upgrades on /rtc.
+    sockets_opened,
+    /// Members that entered a room.
+    joins,
+    /// Joins refused before the upgrade (token, room, capacity).
+    joins_refused,
+    /// Resumes answered with leave and reconnect.
+    resumes_declined,
+    /// Members removed because the same identity joined again.
+    duplicate_identities,
+    /// Joiners removed because no connection came up in time.
+    join_timeouts,
+    /// Members removed because a transport failed.
+    transport_failures,
+    /// Members that left, for any reason.
+    leaves,
+    /// Signal messages received.
+    signal_in,
+    /// Signal messages queued for clients.
+    signal_out,
+    /// Frames that are not a SignalRequest.
+    bad_frames,
+    /// Text frames (JSON signalling is not supported).
+    text_frames,
+    /// Frames or messages above the size limit.
+    oversize_frames,
+    /// Signal messages of an unknown kind.
+    unknown_messages,
+    /// Sockets closed because the client sent too many messages.
+    signal_floods,
+    /// Descriptions above the size limit.
+    oversize_sdp,
+    /// Descriptions that could not be used.
+    bad_sdp,
+    /// Requests refused with a request_response.
+    requests_refused,
+    /// Members removed because they did not read their messages.
+    slow_readers,
+    /// Media commands that the media thread did not take.
+    media_queue_full,
+    /// Data packets refused, as told to their senders.
+    data_rejected,
+    /// Tracks announced.
+    tracks_announced,
+    /// Tracks whose media arrived.
+    tracks_started,
+}
+
+impl Metrics {
+    pub(crate) fn add(counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The page for `GET /metrics`.
+    pub(crate) fn render(&self, rooms: usize, members: usize, media: &MediaCounters) -> String {
+        let mut out = String::with_capacity(8 * 1024);
+        let _ = write!(
+            out,
+            "# TYPE trtc_rooms gauge\ntrtc_rooms {rooms}\n# TYPE trtc_members gauge\ntrtc_members {members}\n"
+        );
+        self.render_counters(&mut out);
+        for (name, value) in media.snapshot() {
+            let _ = write!(out, "# TYPE trtc_media_{name}_total counter\ntrtc_media_{name}_total {value}\n");
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn page_is_prometheus_text() {
+        let metrics = Metrics::default();
+        Metrics::add(&metrics.bad_frames);
+        let page = metrics.render(2, 3, &MediaCounters::default());
+        assert!(page.contains("trtc_rooms 2\n") && page.contains("trtc_members 3\n"));
+        assert!(page.contains("# TYPE trtc_bad_frames_total counter\ntrtc_bad_frames_total 1\n"));
+        assert!(page.contains("trtc_media_datagrams_in_total 0\n"));
+        assert!(page.lines().all(|l| l.starts_with('#') || l.split(' ').count() == 2));
+    }
+}

@@ -1,0 +1,108 @@
+//! Rooms by name, and what all parts of a server share.
+use crate::config::ServerConfig;
+use crate::media::{Media, MemberKey, RoomKey};
+use crate::metrics::Metrics;
+use crate::room::{self, RoomHandle, RoomInput};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+
+/// One per server.
+pub struct Shared {
+    pub config: ServerConfig,
+    pub media: Media,
+    pub metrics: Metrics,
+    pub sif_trailer: Vec<u8>,
+    rooms: Mutex<BTreeMap<String, RoomHandle>>,
+    members: AtomicI64,
+    sockets: AtomicI64,
+    next_key: AtomicU64,
+    closing: AtomicBool,
+}
+
+impl Shared {
+    pub fn new(config: ServerConfig, media: Media) -> Arc<Self> {
+        Arc::new(Self {
+            config,
+            media,
+            metrics: Metrics::default(),
+            sif_trailer: crate::ids::with_prefix("", 44).into_bytes(),
+            rooms: Mutex::default(),
+            members: AtomicI64::new(0),
+            sockets: AtomicI64::new(0),
+            next_key: AtomicU64::new(1),
+            closing: AtomicBool::new(false),
+        })
+    }
+
+    /// The room of that name, started when there is none. `None` when the server is full or closing.
+    pub fn room(self: &Arc<Self>, name: &str) -> Option<RoomHandle> {
+        if self.is_closing() {
+            return None;
+        }
+        let mut rooms = self.rooms.lock();
+        if let Some(room) = rooms.get(name).filter(|r| !r.is_closed()) {
+            return Some(room.clone());
+        }
+        if rooms.len() >= self.config.max_rooms {
+            return None;
+        }
+        let room = room::spawn(self.clone(), name.to_owned(), self.next_key());
+        rooms.insert(name.to_owned(), room.clone());
+        Some(room)
+    }
+
+    /// Whether a join to that room would be taken.
+    pub fn has_place(&self, name: &str) -> bool {
+        let rooms = self.rooms.lock();
+        !self.is_closing() && (rooms.contains_key(name) || rooms.len() < self.config.max_rooms)
+    }
+
+    /// A room ended; a successor of the same name stays.
+    pub fn forget(&self, name: &str, key: RoomKey) {
+        let mut rooms = self.rooms.lock();
+        if rooms.get(name).is_some_and(|room| room.key() == key) {
+            rooms.remove(name);
+        }
+    }
+
+    /// Tells all rooms to send their members away and refuses new ones.
+    pub async fn close_rooms(&self) {
+        self.closing.store(true, Ordering::Release);
+        let rooms: Vec<_> = self.rooms.lock().values().cloned().collect();
+        for room in rooms {
+            let _ = room.send(RoomInput::Shutdown).await;
+        }
+    }
+
+    /// Shutting down?
+    pub fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
+    }
+
+    /// A key for a member or a room, never used before.
+    pub fn next_key(&self) -> MemberKey {
+        self.next_key.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub fn room_count(&self) -> usize {
+        self.rooms.lock().len()
+    }
+
+    pub fn member_count(&self) -> usize {
+        usize::try_from(self.members.load(Ordering::Relaxed)).unwrap_or(0)
+    }
+
+    pub fn count_members(&self, change: i64) {
+        self.members.fetch_add(change, Ordering::Relaxed);
+    }
+
+    pub fn socket_count(&self) -> usize {
+        usize::try_from(self.sockets.load(Ordering::Relaxed)).unwrap_or(0)
+    }
+
+    pub fn count_sockets(&self, change: i64) {
+        self.sockets.fetch_add(change, Ordering::Relaxed);
+    }
+}

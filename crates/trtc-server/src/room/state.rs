@@ -1,0 +1,396 @@
+//! The room itself: who is in, who learns of what, and what happens with time.
+use super::member::Member;
+use super::{Joiner, RoomInput, messages};
+use crate::auth;
+use crate::media::{MediaCommand, MediaEvent, MemberKey, RoomKey};
+use crate::metrics::Metrics;
+use crate::registry::Shared;
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use trtc_proto::livekit::leave_request::Action;
+use trtc_proto::livekit::participant_info::State;
+use trtc_proto::livekit::request_response::Reason;
+use trtc_proto::livekit::signal_response::Message;
+use trtc_proto::livekit::{
+    Codec, DisconnectReason, JoinResponse, ParticipantInfo, Room as RoomInfo, ServerInfo, SessionDescription,
+};
+
+/// Protocol version that we report. From 18 on clients would expect data channels with negotiated ids.
+const PROTOCOL: i32 = 16;
+/// Clients refuse a server without a version.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// How long a member stays whose connection failed.
+const LEAVE_GRACE: Duration = Duration::from_secs(1);
+const PING_INTERVAL_S: i32 = 5;
+const PING_TIMEOUT_S: i32 = 15;
+const PUBLISH_CODECS: [&str; 5] = ["video/VP8", "video/H264", "video/VP9", "video/AV1", "audio/opus"];
+
+/// A room.
+pub struct Room {
+    pub(super) shared: Arc<Shared>,
+    pub(super) members: BTreeMap<MemberKey, Member>,
+    name: String,
+    key: RoomKey,
+    sid: String,
+    created_unix_ms: u64,
+    empty_since: Option<Instant>,
+    /// Members whose outbox or media command queue is full; removed after the present input.
+    failed: Vec<(MemberKey, Failure)>,
+    /// Removals that the media thread has not taken yet.
+    media_removals: Vec<MemberKey>,
+    shutdown: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Failure {
+    SlowReader,
+    MediaQueue,
+}
+
+impl Room {
+    pub fn new(shared: Arc<Shared>, name: String, key: RoomKey, now: Instant) -> Self {
+        log::info!("room {name:?}: opened");
+        Self {
+            shared,
+            members: BTreeMap::new(),
+            name,
+            key,
+            sid: crate::ids::room_sid(),
+            created_unix_ms: auth::unix_ms(),
+            empty_since: Some(now),
+            failed: Vec::new(),
+            media_removals: Vec::new(),
+            shutdown: false,
+        }
+    }
+
+    /// Reacts to one input. False when the room has ended.
+    pub fn handle(&mut self, now: Instant, input: RoomInput) -> bool {
+        match input {
+            RoomInput::Join(joiner) => self.join(now, *joiner),
+            RoomInput::Signal(member, request) => self.signal(member, *request),
+            RoomInput::Media(member, event) => self.media_event(now, member, event),
+            RoomInput::SocketClosed(member) => {
+                // Without resume there is nothing to keep the membership for; a client that comes back joins anew.
+                self.remove(member, DisconnectReason::SignalClose, None);
+            }
+            RoomInput::Shutdown => {
+                self.shutdown = true;
+                for member in self.keys() {
+                    self.remove(member, DisconnectReason::ServerShutdown, Some(Action::Reconnect));
+                }
+            }
+        }
+        self.reap();
+        if self.members.is_empty() {
+            self.empty_since.get_or_insert(now);
+        } else {
+            self.empty_since = None;
+        }
+        !self.shutdown
+    }
+
+    /// Timers. False when the room has ended.
+    pub fn tick(&mut self, now: Instant) -> bool {
+        for member in std::mem::take(&mut self.media_removals) {
+            self.tell_media_of_removal(member);
+        }
+        let refresh = self.shared.config.token_refresh;
+        for key in self.keys() {
+            let Some(member) = self.members.get_mut(&key) else { continue };
+            let late = now.duration_since(member.joined) > self.shared.config.join_timeout;
+            if member.state == State::Joined && late {
+                Metrics::add(&self.shared.metrics.join_timeouts);
+                self.remove(key, DisconnectReason::JoinFailure, Some(Action::Disconnect));
+            } else if member.failed.is_some_and(|at| now.duration_since(at) >= LEAVE_GRACE) {
+                Metrics::add(&self.shared.metrics.transport_failures);
+                self.remove(key, DisconnectReason::ConnectionTimeout, Some(Action::Reconnect));
+            } else if now.duration_since(member.token_at) >= refresh {
+                member.token_at = now;
+                self.send_token(key);
+            }
+        }
+        self.reap();
+        match self.empty_since {
+            Some(since) => now.duration_since(since) < self.shared.config.departure_timeout,
+            None => true,
+        }
+    }
+
+    /// Last words; the registry forgets the room.
+    pub fn end(&mut self) {
+        for member in self.keys() {
+            self.remove(member, DisconnectReason::RoomClosed, Some(Action::Disconnect));
+        }
+        // The media thread takes commands again soon, or it is gone and so are its members.
+        for member in std::mem::take(&mut self.media_removals) {
+            let _ = self.shared.media.send(MediaCommand::RemoveMember { member });
+        }
+        self.shared.forget(&self.name, self.key);
+        log::info!("room {:?}: closed", self.name);
+    }
+
+    fn join(&mut self, now: Instant, joiner: Joiner) {
+        let key = joiner.member;
+        if self.shutdown || self.members.len() >= self.shared.config.max_members {
+            Metrics::add(&self.shared.metrics.joins_refused);
+            let _ = joiner.reply.send(false);
+            return;
+        }
+        let same = self.members.iter().find(|(_, m)| m.identity() == joiner.pass.identity).map(|(key, _)| *key);
+        if let Some(old) = same {
+            Metrics::add(&self.shared.metrics.duplicate_identities);
+            self.remove(old, DisconnectReason::DuplicateIdentity, Some(Action::Disconnect));
+        }
+        let member = Member::new(&joiner, crate::ids::participant_sid(), now);
+        log::info!("room {:?}: {:?} joins as {}", self.name, member.identity(), member.sid);
+        let subscribes = member.pass.grant.subscribes();
+        let add = MediaCommand::AddMember {
+            room: self.key,
+            member: key,
+            identity: member.identity().to_owned(),
+            sid: member.sid.clone(),
+            can_publish_data: member.pass.grant.publishes_data(),
+            events: joiner.events,
+        };
+        if self.shared.media.send(add).is_err() {
+            Metrics::add(&self.shared.metrics.media_queue_full);
+            let _ = joiner.reply.send(false);
+            return;
+        }
+        let others: Vec<ParticipantInfo> =
+            self.members.values().filter(|m| !m.pass.grant.hidden).map(Member::info).collect();
+        self.members.insert(key, member);
+        self.shared.count_members(1);
+        Metrics::add(&self.shared.metrics.joins);
+        let _ = joiner.reply.send(true);
+        self.send(key, self.join_response(key, others));
+        self.send_token(key);
+        if subscribes {
+            // Tracks that are already here stand in the first offer.
+            for (publisher, sid) in self.started_tracks(key) {
+                self.subscribe_if_wanted(key, &publisher, &sid);
+            }
+            self.media(key, MediaCommand::StartSubscriber { member: key });
+        }
+        self.tell_others(key);
+    }
+
+    fn join_response(&self, key: MemberKey, other_participants: Vec<ParticipantInfo>) -> Bytes {
+        let member = self.members.get(&key);
+        messages::encode(Message::Join(JoinResponse {
+            room: Some(self.info()),
+            participant: member.map(Member::info),
+            other_participants,
+            server_version: VERSION.to_owned(),
+            subscriber_primary: member.is_some_and(|m| m.pass.grant.subscribes()),
+            ping_timeout: PING_TIMEOUT_S,
+            ping_interval: PING_INTERVAL_S,
+            server_info: Some(ServerInfo {
+                version: VERSION.to_owned(),
+                protocol: PROTOCOL,
+                node_id: "ND_trtc".to_owned(),
+                ..ServerInfo::default()
+            }),
+            sif_trailer: self.shared.sif_trailer.clone(),
+            enabled_publish_codecs: codecs(),
+            fast_publish: true,
+            ..JoinResponse::default()
+        }))
+    }
+
+    fn info(&self) -> RoomInfo {
+        let visible = self.members.values().filter(|m| !m.pass.grant.hidden);
+        let publishers = visible.clone().filter(|m| m.tracks.iter().any(|t| t.started)).count();
+        let created_ms = i64::try_from(self.created_unix_ms).unwrap_or(i64::MAX);
+        RoomInfo {
+            sid: self.sid.clone(),
+            name: self.name.clone(),
+            empty_timeout: 300,
+            departure_timeout: u32::try_from(self.shared.config.departure_timeout.as_secs()).unwrap_or(u32::MAX),
+            creation_time: created_ms / 1000,
+            creation_time_ms: created_ms,
+            enabled_codecs: codecs(),
+            num_participants: u32::try_from(visible.count()).unwrap_or(u32::MAX),
+            num_publishers: u32::try_from(publishers).unwrap_or(u32::MAX),
+            ..RoomInfo::default()
+        }
+    }
+
+    fn media_event(&mut self, now: Instant, key: MemberKey, event: MediaEvent) {
+        let Some(member) = self.members.get_mut(&key) else { return };
+        log::trace!("member {key}: {event:?}");
+        match event {
+            MediaEvent::Answer { sdp, id } => {
+                let answer =
+                    SessionDescription { r#type: "answer".to_owned(), sdp, id, ..SessionDescription::default() };
+                self.send(key, messages::encode(Message::Answer(answer)));
+            }
+            MediaEvent::Offer { sdp, id, mid_to_track } => {
+                let mid_to_track_id = mid_to_track.into_iter().collect();
+                let offer = SessionDescription { r#type: "offer".to_owned(), sdp, id, mid_to_track_id };
+                self.send(key, messages::encode(Message::Offer(offer)));
+            }
+            MediaEvent::TrackStarted { sid, codec_mime } => self.track_started(key, &sid, &codec_mime),
+            MediaEvent::TrackEnded { sid } => self.track_ended(key, &sid),
+            MediaEvent::Connected { publisher } => {
+                let primary = publisher != member.pass.grant.subscribes();
+                if primary && member.state == State::Joined {
+                    member.state = State::Active;
+                    member.touch();
+                    log::info!("room {:?}: {:?} is connected", self.name, member.identity());
+                    self.tell_all(key);
+                }
+            }
+            MediaEvent::Failed { publisher, reason } => {
+                let which = if publisher { "publisher" } else { "subscriber" };
+                log::info!("room {:?}: {:?}: {which} connection failed: {reason}", self.name, member.identity());
+                if reason.contains("answered") {
+                    Metrics::add(&self.shared.metrics.transport_failures);
+                    self.remove(key, DisconnectReason::StateMismatch, Some(Action::Reconnect));
+                } else {
+                    // A client that leaves closes its connections first; its leave is on the way.
+                    member.failed.get_or_insert(now);
+                }
+            }
+            MediaEvent::BadSdp { publisher, reason } => {
+                Metrics::add(&self.shared.metrics.bad_sdp);
+                log::warn!("room {:?}: {:?}: unusable description: {reason}", self.name, member.identity());
+                if publisher {
+                    self.refuse(
+                        key,
+                        0,
+                        Reason::InvalidRequest,
+                        &format!("the offer could not be used: {reason}"),
+                        None,
+                    );
+                } else {
+                    self.remove(key, DisconnectReason::StateMismatch, Some(Action::Reconnect));
+                }
+            }
+            MediaEvent::DataRejected { reason } => {
+                Metrics::add(&self.shared.metrics.data_rejected);
+                // One answer a second is enough for a client that floods.
+                if member.told_data_rejected.is_none_or(|at| now.duration_since(at) >= Duration::from_secs(1)) {
+                    member.told_data_rejected = Some(now);
+                    self.refuse(key, 0, Reason::LimitExceeded, &reason, None);
+                }
+            }
+        }
+    }
+
+    /// Takes a member out. With an action the client is told, else its socket is already gone.
+    pub(super) fn remove(&mut self, key: MemberKey, reason: DisconnectReason, action: Option<Action>) {
+        let Some(mut member) = self.members.remove(&key) else { return };
+        log::info!("room {:?}: {:?} leaves: {reason:?}", self.name, member.identity());
+        Metrics::add(&self.shared.metrics.leaves);
+        self.shared.count_members(-1);
+        self.tell_media_of_removal(key);
+        for track in &member.tracks {
+            self.forget_track(&track.info.sid);
+        }
+        if let Some(action) = action {
+            let _ = member.outbox.send(messages::leave(reason, action));
+        }
+        member.outbox.close(1000, "left");
+        if !member.pass.grant.hidden {
+            let update = messages::update(vec![member.farewell(reason)]);
+            self.broadcast(&update, None);
+        }
+    }
+
+    /// A refusal that names the request.
+    pub(super) fn refuse(
+        &mut self,
+        key: MemberKey,
+        request_id: u32,
+        reason: Reason,
+        text: &str,
+        request: Option<trtc_proto::livekit::request_response::Request>,
+    ) {
+        Metrics::add(&self.shared.metrics.requests_refused);
+        self.send(key, messages::request_response(request_id, reason, text, request));
+    }
+
+    /// The participant's present state to everybody, itself included.
+    pub(super) fn tell_all(&mut self, key: MemberKey) {
+        let Some(member) = self.members.get(&key) else { return };
+        let update = messages::update(vec![member.info()]);
+        if member.pass.grant.hidden {
+            self.send(key, update);
+        } else {
+            self.broadcast(&update, None);
+        }
+    }
+
+    /// The participant's present state to everybody else.
+    fn tell_others(&mut self, key: MemberKey) {
+        let Some(member) = self.members.get(&key) else { return };
+        if !member.pass.grant.hidden {
+            let update = messages::update(vec![member.info()]);
+            self.broadcast(&update, Some(key));
+        }
+    }
+
+    fn broadcast(&mut self, message: &Bytes, except: Option<MemberKey>) {
+        for key in self.keys() {
+            if Some(key) != except {
+                self.send(key, message.clone());
+            }
+        }
+    }
+
+    pub(super) fn send(&mut self, key: MemberKey, message: Bytes) {
+        let Some(member) = self.members.get(&key) else { return };
+        Metrics::add(&self.shared.metrics.signal_out);
+        if member.outbox.send(message).is_err() {
+            self.failed.push((key, Failure::SlowReader));
+        }
+    }
+
+    pub(super) fn send_token(&mut self, key: MemberKey) {
+        let Some(member) = self.members.get(&key) else { return };
+        let token = auth::refreshed(&self.shared.config, &member.pass.claims);
+        self.send(key, messages::encode(Message::RefreshToken(token)));
+    }
+
+    /// A command about a member. When the media thread does not take it the member is sent away, to start over.
+    pub(super) fn media(&mut self, key: MemberKey, command: MediaCommand) {
+        if self.shared.media.send(command).is_err() {
+            Metrics::add(&self.shared.metrics.media_queue_full);
+            self.failed.push((key, Failure::MediaQueue));
+        }
+    }
+
+    fn tell_media_of_removal(&mut self, member: MemberKey) {
+        if self.shared.media.send(MediaCommand::RemoveMember { member }).is_err() {
+            Metrics::add(&self.shared.metrics.media_queue_full);
+            self.media_removals.push(member);
+        }
+    }
+
+    fn reap(&mut self) {
+        while let Some((key, failure)) = self.failed.pop() {
+            if !self.members.contains_key(&key) {
+                continue;
+            }
+            match failure {
+                Failure::SlowReader => {
+                    Metrics::add(&self.shared.metrics.slow_readers);
+                    self.remove(key, DisconnectReason::ConnectionTimeout, Some(Action::Reconnect));
+                }
+                Failure::MediaQueue => self.remove(key, DisconnectReason::MediaFailure, Some(Action::Reconnect)),
+            }
+        }
+    }
+
+    pub(super) fn keys(&self) -> Vec<MemberKey> {
+        self.members.keys().copied().collect()
+    }
+}
+
+fn codecs() -> Vec<Codec> {
+    PUBLISH_CODECS.iter().map(|mime| Codec { mime: (*mime).to_owned(), ..Codec::default() }).collect()
+}

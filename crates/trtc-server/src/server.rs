@@ -1,0 +1,88 @@
+//! Start and stop.
+use crate::config::ServerConfig;
+use crate::media::{Media, MediaConfig};
+use crate::registry::Shared;
+use crate::{http, metrics::Metrics};
+use axum::serve::ListenerExt as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use trtc_types::{Code, Error, Result};
+
+/// A running server. Dropping it without [`Server::shutdown`] leaves its tasks to the runtime's end.
+pub struct Server {
+    shared: Arc<Shared>,
+    http: SocketAddr,
+    accept: JoinHandle<()>,
+}
+
+impl Server {
+    /// Binds both sockets and starts serving on the current tokio runtime.
+    ///
+    /// # Errors
+    /// `INVALID_PARAMETER` for unusable keys, `FAILED` when a port cannot be bound.
+    pub async fn start(config: ServerConfig) -> Result<Self> {
+        if config.api_key.is_empty() || config.api_secret.len() < 32 {
+            return Err(Error::invalid("api_key must not be empty and api_secret must have at least 32 characters"));
+        }
+        let bind = |what: &str, at: SocketAddr, e: std::io::Error| {
+            Error::new(Code::FAILED, format!("cannot bind {what} {at}: {e}"))
+        };
+        let listener = TcpListener::bind(config.bind_http).await.map_err(|e| bind("HTTP", config.bind_http, e))?;
+        let http = listener.local_addr().map_err(|e| bind("HTTP", config.bind_http, e))?;
+        let media = Media::start(MediaConfig { bind: config.udp, threads: 1, public_candidates: Vec::new() })
+            .map_err(|e| bind("UDP", config.udp, e))?;
+        let shared = Shared::new(config, media);
+        let router = http::router(shared.clone());
+        // Small messages must not wait for one another.
+        let listener = listener.tap_io(|tcp| {
+            let _ = tcp.set_nodelay(true);
+        });
+        let accept = tokio::spawn(async move {
+            if let Err(e) = axum::serve(listener, router).await {
+                log::error!("HTTP server ended: {e}");
+            }
+        });
+        Ok(Self { shared, http, accept })
+    }
+
+    /// Where HTTP and WebSocket listen.
+    #[must_use]
+    pub fn http_addr(&self) -> SocketAddr {
+        self.http
+    }
+
+    /// The UDP port of media.
+    #[must_use]
+    pub fn udp_port(&self) -> u16 {
+        self.shared.media.udp_port()
+    }
+
+    /// Signalling counters.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
+    }
+
+    /// Members in all rooms.
+    #[must_use]
+    pub fn member_count(&self) -> usize {
+        self.shared.member_count()
+    }
+
+    /// Sends every member a leave that invites it to come back, closes the sockets (2 s at most) and stops media.
+    pub async fn shutdown(self) {
+        self.shared.close_rooms().await;
+        for _ in 0..100 {
+            if self.shared.socket_count() == 0 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        self.accept.abort();
+        let media = self.shared.media.clone();
+        let _ = tokio::task::spawn_blocking(move || media.stop()).await;
+    }
+}

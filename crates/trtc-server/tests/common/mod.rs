@@ -1,0 +1,190 @@
+//! A client that shares no code with the server but the message definitions: blocking tungstenite, raw HTTP.
+#![allow(dead_code, clippy::unwrap_used, reason = "each test file uses its part, and a test may stop")]
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use trtc_proto::Message as _;
+use trtc_proto::jwt::{self, Claims, VideoGrant};
+use trtc_proto::livekit::signal_request::Message as Ask;
+use trtc_proto::livekit::signal_response::Message as Tell;
+use trtc_proto::livekit::{JoinResponse, ParticipantInfo, SignalRequest, SignalResponse};
+use trtc_server::{Server, ServerConfig};
+use tungstenite::client::IntoClientRequest as _;
+use tungstenite::protocol::CloseFrame;
+use tungstenite::{Message, WebSocket};
+
+/// Longer than anything here should take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A server on free ports with its runtime.
+pub struct TestServer {
+    runtime: tokio::runtime::Runtime,
+    server: Option<Server>,
+    pub address: SocketAddr,
+    pub config: ServerConfig,
+}
+
+impl TestServer {
+    pub fn start() -> Self {
+        Self::with(ServerConfig::dev(0, 0))
+    }
+
+    pub fn with(config: ServerConfig) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let server = runtime.block_on(Server::start(config.clone())).unwrap();
+        Self { address: server.http_addr(), server: Some(server), runtime, config }
+    }
+
+    pub fn stop(&mut self) {
+        if let Some(server) = self.server.take() {
+            self.runtime.block_on(server.shutdown());
+        }
+    }
+
+    pub fn claims(&self, room: &str, identity: &str) -> Claims {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        Claims {
+            iss: self.config.api_key.clone(),
+            sub: identity.into(),
+            nbf: Some(now),
+            exp: Some(now + 600),
+            video: Some(VideoGrant { room_join: true, room: room.into(), ..VideoGrant::default() }),
+            ..Claims::default()
+        }
+    }
+
+    pub fn token(&self, claims: &Claims) -> String {
+        jwt::sign(claims, &self.config.api_secret)
+    }
+
+    pub fn join(&self, room: &str, identity: &str) -> Client {
+        self.join_with(&self.claims(room, identity), "")
+    }
+
+    pub fn join_with(&self, claims: &Claims, query: &str) -> Client {
+        Client::connect(self.address, &self.token(claims), query).expect("upgrade")
+    }
+
+    /// Status line, headers and body of a plain request.
+    pub fn http(&self, method: &str, path: &str, token: Option<&str>) -> String {
+        let mut tcp = TcpStream::connect(self.address).unwrap();
+        tcp.set_read_timeout(Some(PATIENCE)).unwrap();
+        let authorization = token.map_or(String::new(), |t| format!("Authorization: Bearer {t}\r\n"));
+        write!(tcp, "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{authorization}\r\n").unwrap();
+        let mut answer = String::new();
+        tcp.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    pub fn metric(&self, name: &str) -> u64 {
+        let page = self.http("GET", "/metrics", None);
+        let line = page.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
+        line.unwrap_or_else(|| panic!("no {name} in {page}"))
+    }
+
+    /// Counters are written after the client was told; wait for them.
+    pub fn wait_metric(&self, name: &str, at_least: u64) {
+        let end = Instant::now() + PATIENCE;
+        while self.metric(name) < at_least {
+            assert!(Instant::now() < end, "{name} stays below {at_least}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// One WebSocket that speaks protobuf.
+pub struct Client {
+    pub socket: WebSocket<TcpStream>,
+}
+
+impl Client {
+    /// The status and body when the upgrade is refused.
+    pub fn connect(address: SocketAddr, token: &str, query: &str) -> Result<Self, (u16, String)> {
+        let mut request = format!("ws://{address}/rtc?protocol=15&sdk=test{query}").into_client_request().unwrap();
+        request.headers_mut().insert("Authorization", format!("Bearer {token}").parse().unwrap());
+        let tcp = TcpStream::connect(address).unwrap();
+        tcp.set_read_timeout(Some(PATIENCE)).unwrap();
+        tcp.set_nodelay(true).unwrap();
+        match tungstenite::client(request, tcp) {
+            Ok((socket, _)) => Ok(Self { socket }),
+            Err(tungstenite::HandshakeError::Failure(tungstenite::Error::Http(response))) => {
+                let body = response.body().clone().unwrap_or_default();
+                Err((response.status().as_u16(), String::from_utf8_lossy(&body).into_owned()))
+            }
+            Err(e) => panic!("{e}"),
+        }
+    }
+
+    pub fn send(&mut self, ask: Ask) {
+        self.send_frame(SignalRequest { message: Some(ask) }.encode_to_vec());
+    }
+
+    pub fn send_frame(&mut self, frame: Vec<u8>) {
+        // The server may be closing already: what it says is read afterwards.
+        let _ = self.socket.send(Message::Binary(frame.into()));
+    }
+
+    /// The next message or how the socket was closed.
+    pub fn next(&mut self) -> Result<Tell, Option<CloseFrame>> {
+        loop {
+            match self.socket.read() {
+                Ok(Message::Binary(bytes)) => {
+                    if let Some(message) = SignalResponse::decode(bytes).unwrap().message {
+                        return Ok(message);
+                    }
+                }
+                Ok(Message::Close(frame)) => return Err(frame),
+                Ok(_) => {}
+                Err(tungstenite::Error::Io(e)) if e.kind() == std::io::ErrorKind::WouldBlock => panic!("nothing came"),
+                Err(_) => return Err(None),
+            }
+        }
+    }
+
+    /// The first message that `pick` wants, skipping others.
+    pub fn wait<T>(&mut self, what: &str, mut pick: impl FnMut(Tell) -> Option<T>) -> T {
+        loop {
+            match self.next() {
+                Ok(message) => {
+                    if let Some(found) = pick(message) {
+                        return found;
+                    }
+                }
+                Err(frame) => panic!("closed with {frame:?} while waiting for {what}"),
+            }
+        }
+    }
+
+    pub fn joined(&mut self) -> JoinResponse {
+        match self.next() {
+            Ok(Tell::Join(join)) => join,
+            other => panic!("first message is {other:?}"),
+        }
+    }
+
+    /// The next update about an identity.
+    pub fn update_of(&mut self, identity: &str) -> ParticipantInfo {
+        self.wait("an update", |m| match m {
+            Tell::Update(u) => u.participants.into_iter().find(|p| p.identity == identity),
+            _ => None,
+        })
+    }
+
+    /// Everything until the close, then the close.
+    pub fn rest(&mut self) -> (Vec<Tell>, Option<CloseFrame>) {
+        let mut messages = Vec::new();
+        loop {
+            match self.next() {
+                Ok(message) => messages.push(message),
+                Err(frame) => return (messages, frame),
+            }
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! Forwarding decisions for one room, as values that are fed and told the time: which packet goes to which subscriber
+//! under which header, which key frame and which lost packet to ask for, and which data packets to relay.
+#![forbid(unsafe_code)]
+
+mod data;
+mod key_frame;
+mod layer;
+mod rewrite;
+mod track;
+
+pub use data::{DataGate, Refusal};
+pub use key_frame::Codec;
+pub use track::{Extensions, Forward, Receipt, Resend, Rtx, Subscription, SubscriptionConfig, Track, TrackConfig};

@@ -1,0 +1,398 @@
+//! One published track and everybody who receives it.
+use crate::key_frame::Codec;
+use crate::layer::{KeyRequest, Layer};
+use crate::rewrite::Rewriter;
+use std::time::{Duration, Instant};
+use trtc_rtp::{RtpHeader, RtpPacket};
+use trtc_types::MediaKind;
+
+/// Retransmission caches: half a second of a fast video stream; audio is small and old audio is useless.
+const VIDEO_CACHE_PACKETS: usize = 512;
+const AUDIO_CACHE_PACKETS: usize = 64;
+/// A subscriber that waits for a key frame asks again after this time.
+const KEY_RETRY: Duration = Duration::from_secs(1);
+/// Retransmissions that a subscriber may have in stock; each forwarded packet adds one.
+const RESEND_BUDGET: u32 = 512;
+
+/// What does not change while a track lives.
+#[derive(Clone, Copy, Debug)]
+pub struct TrackConfig {
+    /// Audio or video.
+    pub kind: MediaKind,
+    /// What the payload is.
+    pub codec: Codec,
+    /// RTP clock in Hz.
+    pub clock_rate: u32,
+    /// Ask the publisher for lost packets.
+    pub nack: bool,
+}
+
+/// Header extension ids that a subscriber negotiated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extensions {
+    /// `abs-send-time`.
+    pub abs_send_time: Option<u8>,
+    /// `ssrc-audio-level`.
+    pub audio_level: Option<u8>,
+    /// Transport-wide sequence number.
+    pub transport_cc: Option<u8>,
+}
+
+/// How a subscriber receives a track.
+#[derive(Clone, Copy, Debug)]
+pub struct SubscriptionConfig {
+    /// Whatever leads the caller to the subscriber's transport.
+    pub target: u64,
+    /// The subscriber's SSRC; never shared, never used again.
+    pub ssrc: u32,
+    /// Payload type that the subscriber negotiated.
+    pub payload_type: u8,
+    /// SSRC and payload type of retransmissions (RFC 4588); without it packets are repeated as they were.
+    pub rtx: Option<(u32, u8)>,
+    /// Extension ids.
+    pub extensions: Extensions,
+    /// First sequence number, random.
+    pub first_sequence: u16,
+}
+
+/// One subscriber of a track.
+pub struct Subscription {
+    /// As it was subscribed.
+    pub config: SubscriptionConfig,
+    rewriter: Rewriter,
+    current: Option<usize>,
+    disabled: bool,
+    next_rtx_sequence: u16,
+    resend_budget: u32,
+    packets: u32,
+    octets: u32,
+    last_sent: Option<Instant>,
+}
+
+/// A packet to send: this header, with the payload of the packet that came in.
+pub struct Forward<'a> {
+    /// To whom.
+    pub subscription: &'a Subscription,
+    /// The header, without extensions.
+    pub header: RtpHeader,
+}
+
+/// A packet to send again.
+pub struct Resend<'a> {
+    /// To whom.
+    pub subscription: &'a Subscription,
+    /// The header as it was sent the first time.
+    pub header: RtpHeader,
+    /// Send it as this, with the first header's sequence number before the payload; `None`: repeat it unchanged.
+    pub rtx: Option<Rtx>,
+    /// The packet as the publisher sent it.
+    pub packet: &'a [u8],
+}
+
+/// Numbers of a retransmission packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rtx {
+    /// Its SSRC.
+    pub ssrc: u32,
+    /// Its payload type.
+    pub payload_type: u8,
+    /// Its sequence number.
+    pub sequence: u16,
+}
+
+/// What became of a packet from the publisher.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Receipt {
+    /// Came for the first time; forwarded to this many.
+    Forwarded(u32),
+    /// A repetition, or too old.
+    Dropped,
+}
+
+/// A published track.
+pub struct Track {
+    config: TrackConfig,
+    layers: Vec<Layer>,
+    subscriptions: Vec<Subscription>,
+    muted: bool,
+}
+
+impl Track {
+    /// A track without layers and subscribers.
+    #[must_use]
+    pub fn new(config: TrackConfig) -> Self {
+        Self { config, layers: Vec::new(), subscriptions: Vec::new(), muted: false }
+    }
+
+    /// Its constants.
+    #[must_use]
+    pub fn config(&self) -> &TrackConfig {
+        &self.config
+    }
+
+    /// A stream of the publisher, by SSRC and simulcast name. Returns its index, the known one for a known SSRC.
+    pub fn add_layer(&mut self, ssrc: u32, rid: Option<&str>) -> usize {
+        if let Some(known) = self.layers.iter().position(|l| l.ssrc == ssrc) {
+            return known;
+        }
+        let packets = if self.config.kind == MediaKind::Video { VIDEO_CACHE_PACKETS } else { AUDIO_CACHE_PACKETS };
+        self.layers.push(Layer::new(ssrc, rid, packets, self.config.nack));
+        self.layers.len() - 1
+    }
+
+    /// Adds a subscriber, or changes what it negotiated. It starts at the next key frame, which is asked for.
+    pub fn subscribe(&mut self, now: Instant, config: SubscriptionConfig) {
+        if let Some(known) = self.subscriptions.iter_mut().find(|s| s.config.ssrc == config.ssrc) {
+            known.config = SubscriptionConfig { first_sequence: known.config.first_sequence, ..config };
+            return;
+        }
+        self.subscriptions.push(Subscription {
+            config,
+            rewriter: Rewriter::new(config.first_sequence),
+            current: None,
+            disabled: false,
+            next_rtx_sequence: config.first_sequence,
+            resend_budget: RESEND_BUDGET,
+            packets: 0,
+            octets: 0,
+            last_sent: None,
+        });
+        self.request_start(now);
+    }
+
+    /// Removes a subscriber by its SSRC.
+    pub fn unsubscribe(&mut self, ssrc: u32) {
+        self.subscriptions.retain(|s| s.config.ssrc != ssrc);
+    }
+
+    /// Everybody who receives it.
+    #[must_use]
+    pub fn subscriptions(&self) -> &[Subscription] {
+        &self.subscriptions
+    }
+
+    /// Stops or resumes forwarding to one subscriber.
+    pub fn set_disabled(&mut self, now: Instant, ssrc: u32, disabled: bool) {
+        let Some(subscription) = self.subscriptions.iter_mut().find(|s| s.config.ssrc == ssrc) else { return };
+        if subscription.disabled != disabled {
+            subscription.disabled = disabled;
+            subscription.current = None;
+            if !disabled {
+                self.request_start(now);
+            }
+        }
+    }
+
+    /// Stops or resumes forwarding to everybody.
+    pub fn set_muted(&mut self, now: Instant, muted: bool) {
+        if self.muted != muted {
+            self.muted = muted;
+            self.subscriptions.iter_mut().for_each(|s| s.current = None);
+            if !muted {
+                self.request_start(now);
+            }
+        }
+    }
+
+    /// Takes a packet of a layer and calls `forward` for each receiver.
+    pub fn receive(
+        &mut self,
+        now: Instant,
+        layer: usize,
+        packet: &RtpPacket<'_>,
+        forward: &mut dyn FnMut(&Forward<'_>),
+    ) -> Receipt {
+        let header = packet.header();
+        let Some(stream) = self.layers.get_mut(layer) else { return Receipt::Dropped };
+        let Some((sequence, newest)) = stream.accept(now, header.sequence) else { return Receipt::Dropped };
+        if let Some(nack) = &mut stream.nack {
+            nack.received(now, header.sequence);
+        }
+        stream.cache.insert(header.sequence, packet.bytes());
+        let payload = packet.payload();
+        let video = self.config.kind == MediaKind::Video;
+        let can_start = newest && (!video || self.config.codec.starts_here(payload));
+        if self.muted {
+            return Receipt::Forwarded(0);
+        }
+        let best = self.best_layer(now);
+        let mut waiting = false;
+        let mut count = 0;
+        let Self { layers, subscriptions, config, .. } = self;
+        for subscription in subscriptions.iter_mut().filter(|s| !s.disabled) {
+            if subscription.current != Some(layer) {
+                if best != Some(layer) {
+                    continue;
+                }
+                if !can_start {
+                    waiting = true;
+                    continue;
+                }
+                let offset = subscription.time_offset(now, layers, layer, header.timestamp, config.clock_rate);
+                subscription.rewriter.start(layer, sequence, offset);
+                subscription.current = Some(layer);
+            }
+            let Some((out, time)) = subscription.rewriter.map(layer, sequence, header.timestamp) else { continue };
+            subscription.packets = subscription.packets.wrapping_add(1);
+            subscription.octets = subscription.octets.wrapping_add(payload.len() as u32);
+            subscription.resend_budget = (subscription.resend_budget + 1).min(RESEND_BUDGET);
+            subscription.last_sent = Some(now);
+            count += 1;
+            forward(&Forward {
+                header: RtpHeader {
+                    marker: header.marker,
+                    payload_type: subscription.config.payload_type,
+                    sequence: out,
+                    timestamp: time,
+                    ssrc: subscription.config.ssrc,
+                },
+                subscription,
+            });
+        }
+        let stream = &mut layers[layer];
+        if can_start {
+            stream.key_came();
+        } else if waiting && stream.key_asked().is_none_or(|asked| now.saturating_duration_since(asked) >= KEY_RETRY) {
+            stream.want_key();
+        }
+        Receipt::Forwarded(count)
+    }
+
+    /// A subscriber (by its SSRC) misses packets. Returns how many of them could not be sent again.
+    pub fn nack(&mut self, ssrc: u32, lost: &[u16], resend: &mut dyn FnMut(&Resend<'_>)) -> u32 {
+        let Self { layers, subscriptions, .. } = self;
+        let Some(subscription) = subscriptions.iter_mut().find(|s| s.config.ssrc == ssrc) else {
+            return lost.len() as u32;
+        };
+        let mut missed = 0;
+        for &sequence in lost {
+            let found = subscription.rewriter.source(sequence).and_then(|(layer, source, time_offset)| {
+                let raw = layers.get(layer)?.cache.get(source as u16)?;
+                Some((raw, RtpPacket::parse(raw)?.header(), time_offset))
+            });
+            let Some((raw, header, time_offset)) = found.filter(|_| subscription.resend_budget > 0) else {
+                missed += 1;
+                continue;
+            };
+            subscription.resend_budget -= 1;
+            let rtx = subscription.config.rtx.map(|(ssrc, payload_type)| {
+                let sequence = subscription.next_rtx_sequence;
+                subscription.next_rtx_sequence = sequence.wrapping_add(1);
+                Rtx { ssrc, payload_type, sequence }
+            });
+            resend(&Resend {
+                header: RtpHeader {
+                    marker: header.marker,
+                    payload_type: subscription.config.payload_type,
+                    sequence,
+                    timestamp: header.timestamp.wrapping_add(time_offset),
+                    ssrc,
+                },
+                subscription,
+                rtx,
+                packet: raw,
+            });
+        }
+        missed
+    }
+
+    /// A subscriber (by its SSRC) cannot decode.
+    pub fn key_frame_wanted(&mut self, now: Instant, ssrc: u32) {
+        let best = self.best_layer(now);
+        let current = self.subscriptions.iter().find(|s| s.config.ssrc == ssrc).map(|s| s.current);
+        if let Some(layer) = current.and_then(|c| c.or(best)).and_then(|index| self.layers.get_mut(index)) {
+            layer.want_key();
+        }
+    }
+
+    /// A Sender Report of a layer, translated for each of its receivers: subscription, RTP time, packets, octets.
+    pub fn sender_report(
+        &mut self,
+        layer: usize,
+        ntp: u64,
+        rtp: u32,
+        send: &mut dyn FnMut(&Subscription, u32, u32, u32),
+    ) {
+        let Some(stream) = self.layers.get_mut(layer) else { return };
+        stream.report = Some((ntp, rtp));
+        for subscription in self.subscriptions.iter().filter(|s| s.current == Some(layer)) {
+            if let Some((_, offset)) = subscription.rewriter.newest() {
+                send(subscription, rtp.wrapping_add(offset), subscription.packets, subscription.octets);
+            }
+        }
+    }
+
+    /// A stream of the publisher that should send a key frame now.
+    pub fn poll_key_request(&mut self, now: Instant) -> Option<u32> {
+        if self.muted || self.config.kind == MediaKind::Audio {
+            return None;
+        }
+        self.layers.iter_mut().find_map(|layer| layer.poll_key_request(now).then_some(layer.ssrc))
+    }
+
+    /// Packets to ask the publisher for: fills `lost`, returns their stream.
+    pub fn poll_nack(&mut self, now: Instant, lost: &mut Vec<u16>) -> Option<u32> {
+        self.layers.iter_mut().find_map(|layer| {
+            lost.clear();
+            layer.nack.as_mut()?.poll(now, lost);
+            (!lost.is_empty()).then_some(layer.ssrc)
+        })
+    }
+
+    /// When to poll again.
+    #[must_use]
+    pub fn timeout(&self, now: Instant) -> Option<Instant> {
+        let requests = self.layers.iter().filter(|_| !self.muted && self.config.kind == MediaKind::Video);
+        let requests = requests.filter_map(Layer::key_request_due).map(|due| match due {
+            KeyRequest::Now => now,
+            KeyRequest::At(at) => at,
+        });
+        let nacks = self.layers.iter().filter_map(|l| l.nack.as_ref()?.timeout());
+        requests.chain(nacks).min()
+    }
+
+    /// The best layer that flows; the only one even while it does not.
+    fn best_layer(&self, now: Instant) -> Option<usize> {
+        if self.layers.len() == 1 {
+            return Some(0);
+        }
+        let flowing = self.layers.iter().enumerate().filter(|(_, l)| l.is_flowing(now));
+        flowing.max_by_key(|(_, l)| l.rank).map(|(index, _)| index)
+    }
+
+    fn request_start(&mut self, now: Instant) {
+        if let Some(layer) = self.best_layer(now).and_then(|index| self.layers.get_mut(index)) {
+            layer.want_key();
+        }
+    }
+}
+
+impl Subscription {
+    /// The distance between source and output time stamps for a piece that starts now.
+    fn time_offset(&self, now: Instant, layers: &[Layer], layer: usize, time_in: u32, clock_rate: u32) -> u32 {
+        let (Some((old, old_offset)), Some(last), Some(sent)) =
+            (self.rewriter.newest(), self.rewriter.last_time(), self.last_sent)
+        else {
+            return 0;
+        };
+        if old == layer {
+            return old_offset;
+        }
+        let elapsed = now.saturating_duration_since(sent).as_micros() * u128::from(clock_rate) / 1_000_000;
+        let estimate = last.wrapping_add((elapsed as u32).max(1)).wrapping_sub(time_in);
+        // Sender Reports of both layers tell the exact distance; one that is absurd is not believed.
+        let reports = layers.get(old).and_then(|l| l.report).zip(layers.get(layer).and_then(|l| l.report));
+        let exact = reports.map(|((old_ntp, old_rtp), (new_ntp, new_rtp))| {
+            let ticks = (i128::from(new_ntp) - i128::from(old_ntp)) * i128::from(clock_rate) / (1 << 32);
+            old_rtp.wrapping_add(ticks as u32).wrapping_sub(new_rtp).wrapping_add(old_offset)
+        });
+        exact
+            .filter(|e| (e.wrapping_sub(estimate) as i32).unsigned_abs() < clock_rate / 2)
+            .filter(|e| (time_in.wrapping_add(*e).wrapping_sub(last) as i32) > 0)
+            .unwrap_or(estimate)
+    }
+}
+
+#[cfg(test)]
+#[path = "track_tests.rs"]
+mod tests;

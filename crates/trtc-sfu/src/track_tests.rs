@@ -1,0 +1,222 @@
+use super::*;
+use trtc_rtp::write_rtp;
+
+const KEY: &[u8] = &[0x67, 1, 2, 3];
+const DELTA: &[u8] = &[0x41, 1, 2, 3];
+
+struct Rig {
+    track: Track,
+    now: Instant,
+    sent: Vec<(u64, RtpHeader, Vec<u8>)>,
+}
+
+impl Rig {
+    fn new(kind: MediaKind, codec: Codec, clock_rate: u32) -> Self {
+        let track = Track::new(TrackConfig { kind, codec, clock_rate, nack: kind == MediaKind::Video });
+        Self { track, now: Instant::now(), sent: Vec::new() }
+    }
+
+    fn video(layers: &[(u32, Option<&str>)]) -> Self {
+        let mut rig = Self::new(MediaKind::Video, Codec::H264, 90_000);
+        layers.iter().for_each(|(ssrc, rid)| assert!(rig.track.add_layer(*ssrc, *rid) < 3));
+        rig
+    }
+
+    fn subscribe(&mut self, ssrc: u32, rtx: Option<(u32, u8)>) {
+        let config = SubscriptionConfig {
+            target: u64::from(ssrc),
+            ssrc,
+            payload_type: 100,
+            rtx,
+            extensions: Extensions::default(),
+            first_sequence: 65_530,
+        };
+        self.track.subscribe(self.now, config);
+    }
+
+    fn packet(&mut self, layer: usize, sequence: u16, timestamp: u32, payload: &[u8]) -> Receipt {
+        let header = RtpHeader { marker: true, payload_type: 96, sequence, timestamp, ssrc: 1 };
+        let mut raw = Vec::new();
+        write_rtp(&mut raw, &header, &[], payload);
+        let packet = RtpPacket::parse(&raw).expect("own packet");
+        let sent = &mut self.sent;
+        self.track.receive(self.now, layer, &packet, &mut |f| {
+            sent.push((f.subscription.config.target, f.header, payload.to_vec()));
+        })
+    }
+
+    fn pass(&mut self, ms: u64) {
+        self.now += Duration::from_millis(ms);
+    }
+
+    fn sent_numbers(&mut self) -> Vec<(u16, u32)> {
+        self.sent.drain(..).map(|(_, h, _)| (h.sequence, h.timestamp)).collect()
+    }
+}
+
+#[test]
+fn audio_flows_at_once_with_gaps_and_late_packets_in_place() {
+    let mut rig = Rig::new(MediaKind::Audio, Codec::Opaque, 48_000);
+    rig.track.add_layer(1, None);
+    rig.subscribe(7, None);
+    for (sequence, time) in [(100, 0), (101, 960), (104, 3_840), (103, 2_880), (103, 2_880)] {
+        rig.packet(0, sequence, time, b"opus");
+    }
+    assert_eq!(rig.sent[0].1.ssrc, 7);
+    assert_eq!(rig.sent[0].1.payload_type, 100);
+    assert!(rig.sent[0].1.marker);
+    assert_eq!(rig.sent_numbers(), [(65_530, 0), (65_531, 960), (65_534, 3_840), (65_533, 2_880)]);
+    assert_eq!(rig.track.poll_key_request(rig.now), None);
+}
+
+#[test]
+fn video_starts_at_a_key_frame_that_is_asked_for_once() {
+    let mut rig = Rig::video(&[(1, None)]);
+    rig.subscribe(7, None);
+    assert_eq!(rig.track.poll_key_request(rig.now), Some(1));
+    assert_eq!(rig.track.poll_key_request(rig.now), None);
+    rig.packet(0, 1, 0, DELTA);
+    rig.subscribe(8, None);
+    rig.track.key_frame_wanted(rig.now, 7);
+    assert_eq!(rig.track.poll_key_request(rig.now), None, "merged");
+    assert_eq!(rig.track.timeout(rig.now), Some(rig.now + Duration::from_millis(300)));
+    rig.pass(299);
+    assert_eq!(rig.track.poll_key_request(rig.now), None);
+    rig.pass(1);
+    assert_eq!(rig.track.poll_key_request(rig.now), Some(1));
+    rig.packet(0, 2, 3_000, KEY);
+    rig.packet(0, 3, 3_000, &[0x65, 9]);
+    assert_eq!(rig.sent.iter().map(|s| s.0).collect::<Vec<_>>(), [7, 8, 7, 8]);
+    assert_eq!(rig.sent_numbers(), [(65_530, 3_000), (65_530, 3_000), (65_531, 3_000), (65_531, 3_000)]);
+    rig.pass(5_000);
+    assert_eq!(rig.track.poll_key_request(rig.now), None);
+}
+
+#[test]
+fn a_waiting_subscriber_asks_again_every_second() {
+    let mut rig = Rig::video(&[(1, None)]);
+    rig.subscribe(7, None);
+    let mut asked = 0;
+    for i in 0..300u16 {
+        rig.packet(0, i, u32::from(i) * 900, DELTA);
+        asked += u32::from(rig.track.poll_key_request(rig.now).is_some());
+        rig.pass(10);
+    }
+    assert_eq!(asked, 3);
+}
+
+#[test]
+fn nacks_are_answered_from_the_cache() {
+    let mut rig = Rig::video(&[(1, None)]);
+    rig.subscribe(7, Some((70, 97)));
+    rig.subscribe(8, None);
+    rig.packet(0, 10, 0, KEY);
+    rig.packet(0, 11, 3_000, DELTA);
+    let mut sent = Vec::new();
+    let missed = rig.track.nack(7, &[65_531, 65_529, 65_530], &mut |r| {
+        sent.push((r.header.sequence, r.header.timestamp, r.rtx, r.packet[12..].to_vec()));
+    });
+    assert_eq!(missed, 1);
+    let rtx = |sequence| Some(Rtx { ssrc: 70, payload_type: 97, sequence });
+    assert_eq!(sent, [(65_531, 3_000, rtx(65_530), DELTA.to_vec()), (65_530, 0, rtx(65_531), KEY.to_vec())]);
+    let mut plain = Vec::new();
+    assert_eq!(rig.track.nack(8, &[65_531], &mut |r| plain.push((r.header, r.rtx))), 0);
+    assert_eq!(plain[0].1, None);
+    assert_eq!((plain[0].0.ssrc, plain[0].0.sequence), (8, 65_531));
+    assert_eq!(rig.track.nack(99, &[1, 2], &mut |_| {}), 2);
+}
+
+#[test]
+fn nack_floods_run_out_of_budget() {
+    let mut rig = Rig::video(&[(1, None)]);
+    rig.subscribe(7, None);
+    rig.packet(0, 10, 0, KEY);
+    let lost = vec![65_530; 10_000];
+    let mut sent = 0;
+    assert_eq!(rig.track.nack(7, &lost, &mut |_| sent += 1), 10_000 - RESEND_BUDGET);
+    assert_eq!(sent, RESEND_BUDGET);
+}
+
+#[test]
+fn lost_packets_are_asked_for() {
+    let mut rig = Rig::video(&[(1, None)]);
+    rig.packet(0, 1, 0, KEY);
+    for sequence in 3..9 {
+        rig.packet(0, sequence, 0, DELTA);
+    }
+    let mut lost = Vec::new();
+    let mut asked = None;
+    for _ in 0..20 {
+        rig.pass(5);
+        asked = asked.or(rig.track.poll_nack(rig.now, &mut lost).map(|ssrc| (ssrc, lost.clone())));
+    }
+    assert_eq!(asked, Some((1, vec![2])));
+    assert_eq!(rig.packet(0, 2, 0, DELTA), Receipt::Forwarded(0));
+    assert_eq!(rig.packet(0, 2, 0, DELTA), Receipt::Dropped);
+}
+
+#[test]
+fn the_best_flowing_layer_wins_at_its_key_frame() {
+    let mut rig = Rig::video(&[(1, Some("q")), (3, Some("f"))]);
+    rig.subscribe(7, None);
+    rig.packet(0, 500, 1_000, KEY);
+    assert_eq!(rig.sent_numbers(), [(65_530, 1_000)]);
+    rig.pass(33);
+    rig.packet(1, 9_000, 77_000, DELTA);
+    assert_eq!(rig.track.poll_key_request(rig.now), Some(3), "the better layer is asked");
+    rig.packet(0, 501, 3_970, DELTA);
+    assert_eq!(rig.sent_numbers(), [(65_531, 3_970)], "the old layer goes on until then");
+    rig.pass(33);
+    rig.packet(1, 9_001, 80_000, KEY);
+    rig.packet(0, 502, 6_940, DELTA);
+    rig.packet(1, 9_002, 83_000, DELTA);
+    assert_eq!(rig.sent_numbers(), [(65_532, 6_940), (65_533, 9_940)]);
+    let mut sent = Vec::new();
+    rig.track.nack(7, &[65_531, 65_532], &mut |r| sent.push((r.packet[3], r.header.timestamp)));
+    assert_eq!(sent, [((501 & 0xff) as u8, 3_970), ((9_001 & 0xff) as u8, 6_940)]);
+    // The better layer stops: back to the other one.
+    rig.pass(1_500);
+    rig.packet(0, 600, 140_000, KEY);
+    assert_eq!(rig.sent_numbers().len(), 1);
+}
+
+#[test]
+fn disabled_and_muted_tracks_rest_and_resume_at_a_key_frame() {
+    let mut rig = Rig::video(&[(1, None)]);
+    rig.subscribe(7, None);
+    rig.packet(0, 1, 0, KEY);
+    rig.track.set_disabled(rig.now, 7, true);
+    rig.packet(0, 2, 3_000, DELTA);
+    assert_eq!(rig.sent_numbers().len(), 1);
+    rig.pass(1_000);
+    rig.track.set_disabled(rig.now, 7, false);
+    assert_eq!(rig.track.poll_key_request(rig.now), Some(1));
+    rig.packet(0, 3, 6_000, DELTA);
+    rig.packet(0, 4, 90_000, KEY);
+    assert_eq!(rig.sent_numbers(), [(65_531, 90_000)], "no gap in the numbers, the pause in the time stamps");
+    rig.track.set_muted(rig.now, true);
+    assert_eq!(rig.packet(0, 5, 93_000, KEY), Receipt::Forwarded(0));
+    rig.track.set_muted(rig.now, false);
+    rig.packet(0, 6, 96_000, KEY);
+    assert_eq!(rig.sent_numbers(), [(65_532, 96_000)]);
+    rig.track.unsubscribe(7);
+    assert_eq!(rig.packet(0, 7, 99_000, KEY), Receipt::Forwarded(0));
+}
+
+#[test]
+fn sender_reports_are_translated_and_align_layers() {
+    let mut rig = Rig::video(&[(1, Some("q")), (3, Some("f"))]);
+    rig.subscribe(7, None);
+    rig.packet(0, 1, 10_000, KEY);
+    let mut reports = Vec::new();
+    let second = 1u64 << 32;
+    rig.track.sender_report(0, 1_000 * second, 10_000, &mut |s, rtp, packets, octets| {
+        reports.push((s.config.ssrc, rtp, packets, octets));
+    });
+    // The other layer's clock is 500,000 ahead and its report one second younger.
+    rig.track.sender_report(1, 1_001 * second, 600_000, &mut |_, _, _, _| unreachable!("nobody receives it"));
+    assert_eq!(reports, [(7, 10_000, 1, 4)]);
+    rig.pass(40);
+    rig.packet(1, 50, 513_000, KEY);
+    assert_eq!(rig.sent_numbers(), [(65_530, 10_000), (65_531, 13_000)], "33 ms by the reports, 40 ms by the clock");
+}

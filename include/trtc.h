@@ -1,0 +1,1404 @@
+/*
+ * libtrtc: real-time calls. TRTCCloud's vocabulary, LiveKit on the wire.
+ *
+ * Every function returns trtc_result: 0, or a negative TRTC_ERR_*; then trtc_last_error_message() says which argument was
+ * wrong and what is allowed. Success means accepted; outcomes arrive by callback. Handles are tokens: using a stale one is an
+ * error, never a crash. Parameter structs are set up by their trtc_x_init() function. Text is UTF-8. Nothing is freed across
+ * this boundary. Every function may be called on any thread, unless it says otherwise.
+ */
+
+#ifndef TRTC_H
+#define TRTC_H
+
+/* Written by `cargo xtask header` from src/capi. Do not edit. */
+
+#include <stdint.h>
+
+/* Version of this header; compare with trtc_version(). */
+#define TRTC_VERSION_MAJOR 0
+#define TRTC_VERSION_MINOR 1
+#define TRTC_VERSION_PATCH 0
+#define TRTC_VERSION ((TRTC_VERSION_MAJOR << 16) | (TRTC_VERSION_MINOR << 8) | TRTC_VERSION_PATCH)
+
+/* Define TRTC_STATIC when linking the static library on Windows. */
+#if defined(_WIN32) && !defined(TRTC_STATIC)
+#define TRTC_API __declspec(dllimport)
+#else
+#define TRTC_API
+#endif
+
+/* Calling convention of functions and callbacks: the platform's default for C. */
+#define TRTC_CALL
+
+#if defined(__GNUC__) || defined(__clang__)
+#define TRTC_NONNULL __attribute__((nonnull))
+#define TRTC_WARN_UNUSED __attribute__((warn_unused_result))
+#else
+#define TRTC_NONNULL
+#define TRTC_WARN_UNUSED
+#endif
+
+/*
+ Success.
+ */
+#define TRTC_OK 0
+
+/*
+ Unspecified failure.
+ */
+#define TRTC_ERR_FAILED -1
+
+/*
+ An argument is out of range; the message names the field and the allowed range.
+ */
+#define TRTC_ERR_INVALID_PARAMETER -2
+
+/*
+ The call is not allowed in the present state or role.
+ */
+#define TRTC_ERR_REFUSED -3
+
+/*
+ Not available in this build or version.
+ */
+#define TRTC_ERR_NOT_SUPPORTED -4
+
+/*
+ The server did not answer in time.
+ */
+#define TRTC_ERR_REQUEST_SERVER_TIMEOUT -6
+
+/*
+ The server answered with an error.
+ */
+#define TRTC_ERR_SERVER_PROCESS_FAILED -7
+
+/*
+ There is no connection to the server.
+ */
+#define TRTC_ERR_DISCONNECTED -8
+
+/*
+ A video encoder failed.
+ */
+#define TRTC_ERR_VIDEO_ENCODE_FAIL -1303
+
+/*
+ An audio encoder failed.
+ */
+#define TRTC_ERR_AUDIO_ENCODE_FAIL -1304
+
+/*
+ The resolution is not supported.
+ */
+#define TRTC_ERR_UNSUPPORTED_RESOLUTION -1305
+
+/*
+ The sample rate is not supported.
+ */
+#define TRTC_ERR_UNSUPPORTED_SAMPLERATE -1306
+
+/*
+ The pixel format is not supported.
+ */
+#define TRTC_ERR_PIXEL_FORMAT_UNSUPPORTED -1327
+
+/*
+ Entering the room failed.
+ */
+#define TRTC_ERR_ENTER_ROOM_FAILED -3301
+
+/*
+ Connecting to the server timed out.
+ */
+#define TRTC_ERR_CONNECT_SERVER_TIMEOUT -3308
+
+/*
+ A required room parameter is missing.
+ */
+#define TRTC_ERR_ROOM_PARAM_NULL -3316
+
+/*
+ The application id is invalid.
+ */
+#define TRTC_ERR_INVALID_SDK_APPID -3317
+
+/*
+ The room id is invalid.
+ */
+#define TRTC_ERR_INVALID_ROOM_ID -3318
+
+/*
+ The user id is invalid.
+ */
+#define TRTC_ERR_INVALID_USER_ID -3319
+
+/*
+ The ticket is missing or malformed.
+ */
+#define TRTC_ERR_INVALID_USER_SIG -3320
+
+/*
+ Already in a room, or entering one.
+ */
+#define TRTC_ERR_ENTER_ROOM_REFUSED -3340
+
+/*
+ The server refused the ticket.
+ */
+#define TRTC_ERR_USER_SIG_CHECK_FAILED -100018
+
+/*
+ The sub stream of the room is taken by another user.
+ */
+#define TRTC_ERR_SCREEN_SHARE_OCCUPIED -102016
+
+/*
+ The handle is NULL, stale or garbage.
+ */
+#define TRTC_ERR_INVALID_HANDLE -900
+
+/*
+ A `struct_size` is smaller than the first version of the struct, or its unknown tail is not zero.
+ */
+#define TRTC_ERR_STRUCT_SIZE -901
+
+/*
+ The caller's buffer is too small; the needed size was written.
+ */
+#define TRTC_ERR_BUFFER_TOO_SMALL -902
+
+/*
+ A panic was caught; the instance is closed.
+ */
+#define TRTC_ERR_INTERNAL -903
+
+/*
+ The host did not take events for too long; the instance is closed.
+ */
+#define TRTC_ERR_EVENT_OVERFLOW -904
+
+/*
+ Nothing new is available.
+ */
+#define TRTC_ERR_NO_FRAME -905
+
+/*
+ A message limit (rate, bytes) was reached.
+ */
+#define TRTC_ERR_RATE_LIMITED -906
+
+/*
+ A queue is full; the item was dropped and counted.
+ */
+#define TRTC_ERR_QUEUE_FULL -907
+
+/*
+ Text is not UTF-8.
+ */
+#define TRTC_ERR_NOT_UTF8 -908
+
+/*
+ A file could not be read or has an unsupported format.
+ */
+#define TRTC_ERR_FILE -909
+
+/*
+ No microphone.
+ */
+#define TRTC_WARN_MICROPHONE_DEVICE_EMPTY 1201
+
+/*
+ No camera.
+ */
+#define TRTC_WARN_CAMERA_DEVICE_EMPTY 1111
+
+/*
+ No speaker.
+ */
+#define TRTC_WARN_SPEAKER_DEVICE_EMPTY 1202
+
+/*
+ A video frame could not be decoded, or its codec is not supported.
+ */
+#define TRTC_WARN_VIDEO_FRAME_DECODE_FAIL 2101
+
+/*
+ An audio frame could not be decoded, or its codec is not supported.
+ */
+#define TRTC_WARN_AUDIO_FRAME_DECODE_FAIL 2102
+
+/*
+ Audience members cannot send.
+ */
+#define TRTC_WARN_IGNORE_UPSTREAM_FOR_AUDIENCE 6001
+
+/*
+ Everything.
+ */
+#define TRTC_LOG_LEVEL_VERBOSE 0
+
+/*
+ Debug and above.
+ */
+#define TRTC_LOG_LEVEL_DEBUG 1
+
+/*
+ Info and above.
+ */
+#define TRTC_LOG_LEVEL_INFO 2
+
+/*
+ Warnings and errors.
+ */
+#define TRTC_LOG_LEVEL_WARN 3
+
+/*
+ Errors.
+ */
+#define TRTC_LOG_LEVEL_ERROR 4
+
+/*
+ As error; the library has no fatal messages.
+ */
+#define TRTC_LOG_LEVEL_FATAL 5
+
+/*
+ Nothing. The default.
+ */
+#define TRTC_LOG_LEVEL_NONE 6
+
+/*
+ Role: may send and receive.
+ */
+#define TRTC_ROLE_ANCHOR 20
+
+/*
+ Role: may only receive (live scenes).
+ */
+#define TRTC_ROLE_AUDIENCE 21
+
+/*
+ Scene: video call. Roles are ignored.
+ */
+#define TRTC_APP_SCENE_VIDEO_CALL 0
+
+/*
+ Scene: interactive live streaming.
+ */
+#define TRTC_APP_SCENE_LIVE 1
+
+/*
+ Scene: audio call. Roles are ignored.
+ */
+#define TRTC_APP_SCENE_AUDIO_CALL 2
+
+/*
+ Scene: voice chat room.
+ */
+#define TRTC_APP_SCENE_VOICE_CHAT_ROOM 3
+
+/*
+ Stream: main, high quality.
+ */
+#define TRTC_VIDEO_STREAM_TYPE_BIG 0
+
+/*
+ Stream: main, low quality. Not supported yet.
+ */
+#define TRTC_VIDEO_STREAM_TYPE_SMALL 1
+
+/*
+ Stream: sub (screen share).
+ */
+#define TRTC_VIDEO_STREAM_TYPE_SUB 2
+
+/*
+ Audio: 18 kbit/s mono.
+ */
+#define TRTC_AUDIO_QUALITY_SPEECH 1
+
+/*
+ Audio: 50 kbit/s mono. The default.
+ */
+#define TRTC_AUDIO_QUALITY_DEFAULT 2
+
+/*
+ Audio: 128 kbit/s stereo.
+ */
+#define TRTC_AUDIO_QUALITY_MUSIC 3
+
+/*
+ Pixels: planes Y, U, V.
+ */
+#define TRTC_VIDEO_PIXEL_FORMAT_I420 1
+
+/*
+ Pixels: one plane of B, G, R, A bytes.
+ */
+#define TRTC_VIDEO_PIXEL_FORMAT_BGRA32 3
+
+/*
+ Pixels: one plane of R, G, B, A bytes.
+ */
+#define TRTC_VIDEO_PIXEL_FORMAT_RGBA32 5
+
+/*
+ Pixels: planes Y and interleaved UV. Our own number: the vendor's differ between platforms.
+ */
+#define TRTC_VIDEO_PIXEL_FORMAT_NV12 100
+
+/*
+ Resolution mode: as the number says.
+ */
+#define TRTC_VIDEO_RESOLUTION_MODE_LANDSCAPE 0
+
+/*
+ Resolution mode: width and height exchanged.
+ */
+#define TRTC_VIDEO_RESOLUTION_MODE_PORTRAIT 1
+
+/*
+ 320x180.
+ */
+#define TRTC_VIDEO_RESOLUTION_320_180 104
+
+/*
+ 640x360. The default.
+ */
+#define TRTC_VIDEO_RESOLUTION_640_360 108
+
+/*
+ 960x540.
+ */
+#define TRTC_VIDEO_RESOLUTION_960_540 110
+
+/*
+ 1280x720.
+ */
+#define TRTC_VIDEO_RESOLUTION_1280_720 112
+
+/*
+ 1920x1080.
+ */
+#define TRTC_VIDEO_RESOLUTION_1920_1080 114
+
+/*
+ One room membership with its local and remote streams. A handle is a token, not an address; a stale, wrong or NULL one is
+ an error (`TRTC_ERR_INVALID_HANDLE`), never a crash. Any number of clouds may exist.
+ */
+typedef struct trtc_cloud trtc_cloud;
+
+/*
+ An acquired picture. A token like `trtc_cloud`.
+ */
+typedef struct trtc_video trtc_video;
+
+/*
+ Outcome of a call: 0 is success, negative an error (`TRTC_ERR_*`). Success means accepted; outcomes arrive by callback.
+ */
+typedef int32_t trtc_result;
+
+/*
+ 0 is false, anything else is true.
+ */
+typedef int32_t trtc_bool;
+
+/*
+ Sound: signed 16 bit in the machine's byte order, channels interleaved.
+ */
+typedef struct {
+  /*
+   `sizeof(trtc_audio_frame)`.
+   */
+  uint32_t struct_size;
+  /*
+   16000, 24000, 32000, 44100 or 48000. Default 48000.
+   */
+  uint32_t sample_rate_hz;
+  /*
+   1 or 2. Default 1.
+   */
+  uint32_t channels;
+  /*
+   Samples of one channel. To be sent: 5 to 100 ms. To be pulled: 10 or 20 ms.
+   */
+  uint32_t samples_per_channel;
+  /*
+   The samples, `channels * samples_per_channel` of them. Written to when sound is pulled.
+   */
+  int16_t *samples;
+  /*
+   Out: time on the clock of `trtc_generate_custom_pts()`. In: ignored for now; sound is stamped when it is sent.
+   */
+  uint64_t timestamp_ms;
+} trtc_audio_frame;
+
+/*
+ Called exactly once when the library no longer needs what `context` stands for. Any thread.
+ */
+typedef void (*trtc_release_fn)(void *context);
+
+/*
+ One local stream.
+ */
+typedef struct {
+  /*
+   `sizeof(trtc_local_statistics)` of the library.
+   */
+  uint32_t struct_size;
+  /*
+   Width in pixels.
+   */
+  uint32_t width;
+  /*
+   Height in pixels.
+   */
+  uint32_t height;
+  /*
+   Frames per second sent.
+   */
+  uint32_t frame_rate;
+  /*
+   Video kbit/s sent.
+   */
+  uint32_t video_bitrate_kbps;
+  /*
+   Samples per second.
+   */
+  uint32_t audio_sample_rate_hz;
+  /*
+   Audio kbit/s sent.
+   */
+  uint32_t audio_bitrate_kbps;
+} trtc_local_statistics;
+
+/*
+ One remote stream.
+ */
+typedef struct {
+  /*
+   `sizeof(trtc_remote_statistics)` of the library.
+   */
+  uint32_t struct_size;
+  /*
+   `TRTC_VIDEO_STREAM_TYPE_*`.
+   */
+  int32_t stream_type;
+  /*
+   Whose.
+   */
+  const char *user_id;
+  /*
+   Audio loss in percent before repair.
+   */
+  uint32_t audio_packet_loss_percent;
+  /*
+   Video loss in percent before repair.
+   */
+  uint32_t video_packet_loss_percent;
+  /*
+   Width in pixels.
+   */
+  uint32_t width;
+  /*
+   Height in pixels.
+   */
+  uint32_t height;
+  /*
+   Frames per second decoded.
+   */
+  uint32_t frame_rate;
+  /*
+   Video kbit/s received.
+   */
+  uint32_t video_bitrate_kbps;
+  /*
+   Audio kbit/s received.
+   */
+  uint32_t audio_bitrate_kbps;
+  /*
+   Jitter buffer delay.
+   */
+  uint32_t jitter_buffer_delay_ms;
+  /*
+   Time during which the picture stood still.
+   */
+  uint32_t video_total_block_time_ms;
+  /*
+   Time during which sound was missing.
+   */
+  uint32_t audio_total_block_time_ms;
+} trtc_remote_statistics;
+
+/*
+ Measurements of a membership.
+ */
+typedef struct {
+  /*
+   `sizeof(trtc_statistics)` of the library.
+   */
+  uint32_t struct_size;
+  /*
+   Process CPU in percent of one core.
+   */
+  uint32_t app_cpu_percent;
+  /*
+   Uplink loss in percent.
+   */
+  uint32_t up_loss_percent;
+  /*
+   Downlink loss in percent.
+   */
+  uint32_t down_loss_percent;
+  /*
+   Round trip to the server.
+   */
+  uint32_t rtt_ms;
+  /*
+   How many `local` has.
+   */
+  uint32_t local_count;
+  /*
+   How many `remote` has.
+   */
+  uint32_t remote_count;
+  /*
+   Since entering.
+   */
+  uint64_t sent_bytes;
+  /*
+   Since entering.
+   */
+  uint64_t received_bytes;
+  /*
+   Local streams.
+   */
+  const trtc_local_statistics *const *local;
+  /*
+   Remote streams.
+   */
+  const trtc_remote_statistics *const *remote;
+} trtc_statistics;
+
+/*
+ How loud somebody is.
+ */
+typedef struct {
+  /*
+   `sizeof(trtc_volume_info)` of the library.
+   */
+  uint32_t struct_size;
+  /*
+   0..100.
+   */
+  uint32_t volume;
+  /*
+   "" is the local user.
+   */
+  const char *user_id;
+} trtc_volume_info;
+
+/*
+ What a cloud tells its host. NULL members are skipped; the table is copied.
+
+ Callbacks of one cloud never overlap and arrive in order: on a thread of the cloud or, with `pull_events`, inside
+ `trtc_cloud_dispatch()`. Pointers are valid until the callback returns. Every function of the library may be called inside,
+ `trtc_cloud_destroy()` included.
+ */
+typedef struct {
+  /*
+   `sizeof(trtc_callbacks)`.
+   */
+  uint32_t struct_size;
+  /*
+   Given to every callback.
+   */
+  void *user_data;
+  /*
+   Called exactly once, after the last callback of the cloud. Not called when `trtc_cloud_create()` fails.
+   */
+  void (*user_data_release)(void *user_data);
+  /*
+   Something failed for good. `code` is `TRTC_ERR_*`.
+   */
+  void (*on_error)(void *user_data, int32_t code, const char *message);
+  /*
+   Something is worse than it should be; the call goes on. `code` is `TRTC_WARN_*`.
+   */
+  void (*on_warning)(void *user_data, int32_t code, const char *message);
+  /*
+   Entering ended: above 0 the elapsed milliseconds, below 0 `TRTC_ERR_*` (`on_error` came first); never 0.
+   */
+  void (*on_enter_room)(void *user_data, int32_t result);
+  /*
+   The room was left: 0 own call, 1 kicked, 2 room dismissed, 3 server abnormal.
+   */
+  void (*on_exit_room)(void *user_data, int32_t reason);
+  /*
+   A remote user is in the room.
+   */
+  void (*on_remote_user_enter_room)(void *user_data, const char *user_id);
+  /*
+   A remote user has left: 0 by itself, 1 timed out, 2 kicked, 3 became audience.
+   */
+  void (*on_remote_user_leave_room)(void *user_data, const char *user_id, int32_t reason);
+  /*
+   The main stream of a user can (not) be watched.
+   */
+  void (*on_user_video_available)(void *user_data, const char *user_id, trtc_bool available);
+  /*
+   The sub stream of a user can (not) be watched.
+   */
+  void (*on_user_sub_stream_available)(void *user_data, const char *user_id, trtc_bool available);
+  /*
+   A user can (not) be heard; a muted microphone is not available.
+   */
+  void (*on_user_audio_available)(void *user_data, const char *user_id, trtc_bool available);
+  /*
+   The first picture of a stream; `user_id` is "" for the local user. Sizes in pixels.
+   */
+  void (*on_first_video_frame)(void *user_data,
+                               const char *user_id,
+                               int32_t stream_type,
+                               uint32_t width,
+                               uint32_t height);
+  /*
+   The first sound of a remote user.
+   */
+  void (*on_first_audio_frame)(void *user_data, const char *user_id);
+  /*
+   The first picture of a local stream was sent.
+   */
+  void (*on_send_first_local_video_frame)(void *user_data, int32_t stream_type);
+  /*
+   The first local sound was sent.
+   */
+  void (*on_send_first_local_audio_frame)(void *user_data);
+  /*
+   The size of a remote stream, in pixels, also the first.
+   */
+  void (*on_user_video_size_changed)(void *user_data,
+                                     const char *user_id,
+                                     int32_t stream_type,
+                                     uint32_t width,
+                                     uint32_t height);
+  /*
+   Measurements, every 2 s in a room. One that was not delivered yet is replaced.
+   */
+  void (*on_statistics)(void *user_data, const trtc_statistics *statistics);
+  /*
+   The connection to the server broke. Local streams stay.
+   */
+  void (*on_connection_lost)(void *user_data);
+  /*
+   The library tries to come back.
+   */
+  void (*on_try_to_reconnect)(void *user_data);
+  /*
+   The connection is back.
+   */
+  void (*on_connection_recovery)(void *user_data);
+  /*
+   A command message, at most 1,000 bytes; `seq` is the sender's running number.
+   */
+  void (*on_recv_custom_cmd_msg)(void *user_data,
+                                 const char *user_id,
+                                 int32_t cmd_id,
+                                 uint32_t seq,
+                                 const uint8_t *data,
+                                 uint32_t size_bytes);
+  /*
+   `missed` command messages of a user got lost.
+   */
+  void (*on_miss_custom_cmd_msg)(void *user_data, const char *user_id, int32_t cmd_id, int32_t error, int32_t missed);
+  /*
+   Loudness 0..100, as `trtc_cloud_enable_audio_volume_evaluation()` asked for. `total` is the mixed playout.
+   */
+  void (*on_user_voice_volume)(void *user_data, const trtc_volume_info *const *users, uint32_t count, uint32_t total);
+} trtc_callbacks;
+
+/*
+ How a cloud is made.
+ */
+typedef struct {
+  /*
+   `sizeof(trtc_cloud_options)`.
+   */
+  uint32_t struct_size;
+  /*
+   Nonzero: callbacks run only inside `trtc_cloud_dispatch()`. Default 0: on a thread of the cloud.
+   */
+  trtc_bool pull_events;
+} trtc_cloud_options;
+
+/*
+ Called with each log line; `level` is `TRTC_LOG_LEVEL_*`, `module` says which part of the library speaks. Any thread, one
+ at a time. Must be quick, and must not call the library.
+ */
+typedef void (*trtc_log_fn)(void *user_data, int32_t level, const char *module, const char *message);
+
+/*
+ How to enter a room.
+ */
+typedef struct {
+  /*
+   `sizeof(trtc_enter_params)`.
+   */
+  uint32_t struct_size;
+  /*
+   Application id; only with `user_sig`. Default 0.
+   */
+  uint32_t sdk_app_id;
+  /*
+   Server, required: `https://` or `wss://`; `http://` or `ws://` only on this machine, unless `allow_plain`.
+   */
+  const char *server_url;
+  /*
+   LiveKit token: names room and user, so that nothing else is needed. Default NULL.
+   */
+  const char *access_token;
+  /*
+   User id, 1 to 256 bytes. With a token NULL or the token's. Default NULL.
+   */
+  const char *user_id;
+  /*
+   TRTC ticket. Not supported yet: `TRTC_ERR_NOT_SUPPORTED`. Default NULL.
+   */
+  const char *user_sig;
+  /*
+   Text room, 1 to 64 bytes. With a token NULL or the token's. Default NULL.
+   */
+  const char *str_room_id;
+  /*
+   Numeric room 1..4294967294, wins over `str_room_id`. With a token 0 or the token's (`n/123`). Default 0.
+   */
+  uint32_t room_id;
+  /*
+   `TRTC_ROLE_*`, for live scenes. Default anchor.
+   */
+  int32_t role;
+  /*
+   Nonzero allows `http://` and `ws://` to other machines. Default 0.
+   */
+  trtc_bool allow_plain;
+} trtc_enter_params;
+
+/*
+ Size, rate and bitrate of a local stream.
+ */
+typedef struct {
+  /*
+   `sizeof(trtc_video_enc_param)`.
+   */
+  uint32_t struct_size;
+  /*
+   `TRTC_VIDEO_RESOLUTION_*` or any other of the vendor's numbers. Default 640x360. Ignored when `width` is set.
+   */
+  int32_t video_resolution;
+  /*
+   `TRTC_VIDEO_RESOLUTION_MODE_*`. Default landscape.
+   */
+  int32_t res_mode;
+  /*
+   Frames per second, 1..60. Default 15.
+   */
+  uint32_t video_fps;
+  /*
+   kbit/s, 10..50000. Default 550.
+   */
+  uint32_t video_bitrate_kbps;
+  /*
+   kbit/s, at most `video_bitrate_kbps`; 0 = automatic. Default 0.
+   */
+  uint32_t min_video_bitrate_kbps;
+  /*
+   Width in pixels 16..3840, floored to a multiple of 8; 0 = by `video_resolution`. Default 0.
+   */
+  uint32_t width;
+  /*
+   Height in pixels 16..2160, floored to a multiple of 2; 0 = by `video_resolution`. Default 0.
+   */
+  uint32_t height;
+} trtc_video_enc_param;
+
+/*
+ A picture, from the host or to it. Planes are borrowed.
+ */
+typedef struct {
+  /*
+   `sizeof(trtc_video_frame)`.
+   */
+  uint32_t struct_size;
+  /*
+   `TRTC_VIDEO_PIXEL_FORMAT_*`. Default I420.
+   */
+  int32_t pixel_format;
+  /*
+   Width in pixels; from the host even, 16..3840.
+   */
+  uint32_t width;
+  /*
+   Height in pixels; from the host even, 16..2160.
+   */
+  uint32_t height;
+  /*
+   The planes: I420 has three, NV12 two, the others one. Unused ones are NULL.
+   */
+  const uint8_t *planes[3];
+  /*
+   Bytes from one row to the next; from the host 0 means without gaps.
+   */
+  uint32_t strides_bytes[3];
+  /*
+   Clockwise: 0. Others are not supported yet. Default 0.
+   */
+  int32_t rotation;
+  /*
+   Capture (from the host) or presentation time on the clock of `trtc_generate_custom_pts()`; 0 = now. Default 0.
+   */
+  uint64_t timestamp_ms;
+} trtc_video_frame;
+
+/*
+ A file that plays as a local stream.
+ */
+typedef struct {
+  /*
+   `sizeof(trtc_file_source)`.
+   */
+  uint32_t struct_size;
+  /*
+   Frames per second, 1..60; 0 = the file's, or 30. Default 0.
+   */
+  uint32_t fps;
+  /*
+   Path: `.h264` (Annex B), `.y4m` (4:2:0, 8 bit), `.yuv` (raw I420) or `.wav`. Required.
+   */
+  const char *path;
+  /*
+   Width of raw I420. Default 0.
+   */
+  uint32_t width;
+  /*
+   Height of raw I420. Default 0.
+   */
+  uint32_t height;
+  /*
+   Zero plays it once. Default 1.
+   */
+  trtc_bool repeat;
+} trtc_file_source;
+
+/*
+ The built-in pattern.
+ */
+typedef struct {
+  /*
+   `sizeof(trtc_pattern_source)`.
+   */
+  uint32_t struct_size;
+  /*
+   Nonzero sends the picture. Default 1.
+   */
+  trtc_bool video;
+  /*
+   Nonzero sends the tone. Default 1.
+   */
+  trtc_bool audio;
+  /*
+   Tone in Hz, 50..4000. Default 440.
+   */
+  uint32_t tone_hz;
+} trtc_pattern_source;
+
+/*
+ Called with each picture of a stream; the frame is borrowed until it returns.
+
+ `user_id` is "" for the local user. Runs on a thread of that stream alone: a slow host delays nobody else, late pictures are
+ left out. May still be running for a moment after it was replaced; `user_data` must live until the cloud is destroyed.
+ */
+typedef void (*trtc_video_render_fn)(void *user_data,
+                                     const char *user_id,
+                                     int32_t stream_type,
+                                     const trtc_video_frame *frame);
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/*
+ Starts local sound from the microphone with `TRTC_AUDIO_QUALITY_*`.
+
+ This version has no microphone: the quality is kept for custom sound, files and the pattern, and without one of these
+ `on_warning` tells `TRTC_WARN_MICROPHONE_DEVICE_EMPTY`. Errors: `TRTC_ERR_INVALID_PARAMETER`. Any thread. Since 0.1.
+ */
+TRTC_API trtc_result trtc_cloud_start_local_audio(trtc_cloud *cloud, int32_t quality);
+
+/*
+ Ends local sound, whatever its source. Others see it become unavailable. Any thread. Since 0.1.
+ */
+TRTC_API trtc_result trtc_cloud_stop_local_audio(trtc_cloud *cloud);
+
+/*
+ Silences local sound, or no longer. The track stays and carries silence, yet others see it become unavailable. Any thread.
+ Since 0.1.
+ */
+TRTC_API
+trtc_result trtc_cloud_mute_local_audio(trtc_cloud *cloud,
+                                        trtc_bool mute);
+
+/*
+ Starts or ends sound pushed by the host. Any thread. Since 0.1.
+ */
+TRTC_API trtc_result trtc_cloud_enable_custom_audio_capture(trtc_cloud *cloud, trtc_bool enable);
+
+/*
+ Sends sound of the host: 5 to 100 ms a call, in real time.
+
+ The samples are copied. `release` (may be NULL) is called exactly once with `release_context`, also on failure. Errors:
+ `TRTC_ERR_REFUSED` (custom capture is not enabled), `TRTC_ERR_UNSUPPORTED_SAMPLERATE`, `TRTC_ERR_INVALID_PARAMETER`,
+ `TRTC_ERR_STRUCT_SIZE`, `TRTC_ERR_QUEUE_FULL` (more than 1 s was waiting: the oldest was dropped, this one taken). Any
+ thread. Since 0.1.
+ */
+TRTC_API
+trtc_result trtc_cloud_send_custom_audio_data(trtc_cloud *cloud,
+                                              const trtc_audio_frame *frame,
+                                              trtc_release_fn release,
+                                              void *release_context);
+
+/*
+ Volume of local sound: 0..150, default 100; above 100 it may clip. Errors: `TRTC_ERR_INVALID_PARAMETER`. Any thread.
+ Since 0.1.
+ */
+TRTC_API trtc_result trtc_cloud_set_audio_capture_volume(trtc_cloud *cloud, uint32_t volume);
+
+/*
+ Volume of local sound. Errors: `TRTC_ERR_INVALID_PARAMETER` (`out_volume` is NULL). Any thread. Since 0.1.
+ */
+TRTC_API trtc_result trtc_cloud_get_audio_capture_volume(trtc_cloud *cloud, uint32_t *out_volume);
+
+/*
+ Volume of the mixed playout: 0..150, default 100. Errors: `TRTC_ERR_INVALID_PARAMETER`. Any thread. Since 0.1.
+ */
+TRTC_API trtc_result trtc_cloud_set_audio_playout_volume(trtc_cloud *cloud, uint32_t volume);
+
+/*
+ Volume of the mixed playout. Errors: `TRTC_ERR_INVALID_PARAMETER` (`out_volume` is NULL). Any thread. Since 0.1.
+ */
+TRTC_API trtc_result trtc_cloud_get_audio_playout_volume(trtc_cloud *cloud, uint32_t *out_volume);
+
+/*
+ Volume of one remote user: 0..150, default 100. Errors: `TRTC_ERR_INVALID_PARAMETER`, `TRTC_ERR_INVALID_USER_ID`. Any
+ thread. Since 0.1.
+ */
+TRTC_API trtc_result trtc_cloud_set_remote_audio_volume(trtc_cloud *cloud, const char *user_id, uint32_t volume);
+
+/*
+ Silences a remote user and stops pulling the sound, or no longer. May be set before entering; forgotten at exit. Errors:
+ `TRTC_ERR_INVALID_USER_ID`. Any thread. Since 0.1.
+ */
+TRTC_API
+trtc_result trtc_cloud_mute_remote_audio(trtc_cloud *cloud,
+                                         const char *user_id,
+                                         trtc_bool mute);
+
+/*
+ As `trtc_cloud_mute_remote_audio()`, for everybody, later users included. Any thread. Since 0.1.
+ */
+TRTC_API trtc_result trtc_cloud_mute_all_remote_audio(trtc_cloud *cloud, trtc_bool mute);
+
+/*
+ Tells loudness by `on_user_voice_volume` every `interval_ms`: 100..10000, or 0 to end it (the default). Errors:
+ `TRTC_ERR_INVALID_PARAMETER`. Any thread. Since 0.1.
+ */
+TRTC_API trtc_result trtc_cloud_enable_audio_volume_evaluation(trtc_cloud *cloud, uint32_t interval_ms);
+
+/*
+ The host pulls the mixed playout by itself. Before entering. Errors: `TRTC_ERR_REFUSED` in a room. Any thread. Since 0.1.
+ */
+TRTC_API
+trtc_result trtc_cloud_enable_custom_audio_rendering(trtc_cloud *cloud,
+                                                     trtc_bool enable);
+
+/*
+ Pulls the next 10 or 20 ms of the mixed playout, in real time; silence when nobody speaks.
+
+ The host sets rate, channels, `samples_per_channel` and the buffer `samples`; the library writes the samples and the time.
+ Errors: `TRTC_ERR_REFUSED` (custom rendering is not enabled), `TRTC_ERR_UNSUPPORTED_SAMPLERATE`,
+ `TRTC_ERR_INVALID_PARAMETER`, `TRTC_ERR_STRUCT_SIZE`. Any thread, one at a time. Since 0.1.
+ */
+TRTC_API
+trtc_result trtc_cloud_get_custom_audio_rendering_frame(trtc_cloud *cloud,
+                                                        trtc_audio_frame *frame);
+
+/*
+ Sets the defaults of `trtc_callbacks` (no callback), and `struct_size` to `size`, which is `sizeof(trtc_callbacks)`. NULL or
+ a wrong size does nothing. Any thread. Since 0.1.
+ */
+TRTC_API
+void trtc_callbacks_init(trtc_callbacks *callbacks,
+                         uint32_t size);
+
+/*
+ Version of the library: `major << 16 | minor << 8 | patch`. Compare with `TRTC_VERSION`. Any thread. Since 0.1.
+ */
+TRTC_API uint32_t trtc_version(void);
+
+/*
+ Version of the library as text, such as "0.1.0". Static. Any thread. Since 0.1.
+ */
+TRTC_API const char *trtc_version_string(void);
+
+/*
+ Makes a cloud.
+
+ `callbacks` may be NULL (nothing is told), `options` may be NULL (defaults). `out_cloud` gets the handle, or NULL.
+ Errors: `TRTC_ERR_INVALID_PARAMETER` (`out_cloud` is NULL), `TRTC_ERR_STRUCT_SIZE`, `TRTC_ERR_FAILED` (no thread). Any
+ thread. Since 0.1.
+ */
+TRTC_API
+TRTC_WARN_UNUSED
+trtc_result trtc_cloud_create(const trtc_callbacks *callbacks,
+                              const trtc_cloud_options *options,
+                              trtc_cloud **out_cloud);
+
+/*
+ Ends a cloud: leaves the room, ends its threads.
+
+ Outside of the cloud's callbacks it returns after running callbacks have returned and `user_data_release` has run. Inside
+ one it returns at once, no new callback starts, and `user_data_release` runs when the callback has returned. The handle is
+ stale at once. Unload the library only after the last cloud was destroyed outside of callbacks. Errors:
+ `TRTC_ERR_INVALID_HANDLE`. Any thread. Since 0.1.
+ */
+TRTC_API
+trtc_result trtc_cloud_destroy(trtc_cloud *cloud);
+
+/*
+ Runs the waiting callbacks on the calling thread (pull mode); without waiting ones it returns at once. `out_count` (may be
+ NULL) gets how many events there were.
+
+ Errors: `TRTC_ERR_REFUSED` without `pull_events`, inside a callback, or while another thread dispatches;
+ `TRTC_ERR_INVALID_HANDLE`. Any thread. Since 0.1.
+ */
+TRTC_API
+trtc_result trtc_cloud_dispatch(trtc_cloud *cloud,
+                                uint32_t *out_count);
+
+/*
+ The message of the latest failed call on this cloud, from any thread; "" when there was none.
+
+ `buffer` gets the text with its NUL; `out_need_bytes` (may be NULL) gets the size that is needed. Errors:
+ `TRTC_ERR_BUFFER_TOO_SMALL` (nothing was written), `TRTC_ERR_INVALID_HANDLE`. Any thread. Since 0.1.
+ */
+TRTC_API
+trtc_result trtc_cloud_last_error(trtc_cloud *cloud,
+                                  char *buffer,
+                                  uint32_t size_bytes,
+                                  uint32_t *out_need_bytes);
+
+/*
+ The clock of frame timestamps, in milliseconds; it only goes forward. Errors: `TRTC_ERR_INVALID_PARAMETER`
+ (`out_pts_ms` is NULL). Any thread. Since 0.1.
+ */
+TRTC_API trtc_result trtc_generate_custom_pts(uint64_t *out_pts_ms);
+
+/*
+ The message of the latest failed call on this thread, naming the field and the allowed range; "" when there was none.
+
+ The text belongs to the library and is valid until the next failing call on the same thread. Never NULL. Any thread.
+ Since 0.1.
+ */
+TRTC_API const char *trtc_last_error_message(void);
+
+/*
+ Lowest level that is logged: `TRTC_LOG_LEVEL_*`. Default none. Errors: `TRTC_ERR_INVALID_PARAMETER`. Any thread. Since 0.1.
+ */
+TRTC_API
+trtc_result trtc_set_log_level(int32_t level);
+
+/*
+ Appends log lines to a file; NULL ends it. Errors: `TRTC_ERR_FILE`, `TRTC_ERR_NOT_UTF8`. Any thread. Since 0.1.
+ */
+TRTC_API trtc_result trtc_set_log_file(const char *path);
+
+/*
+ Gives log lines to the host; NULL ends it, and has taken effect when it returns. Any thread, not inside a log callback.
+ Since 0.1.
+ */
+TRTC_API trtc_result trtc_set_log_callback(trtc_log_fn callback, void *user_data);
+
+/*
+ Sends a command message to everybody in the room.
+
+ `cmd_id` 1..10; `data` at most 1,000 bytes (NULL only with 0 bytes); at most 30 messages and 8,000 bytes in any 1,000 ms;
+ `reliable` and `ordered` must be equal. Errors: `TRTC_ERR_REFUSED` (not in a room, or audience: warning 6001 too),
+ `TRTC_ERR_INVALID_PARAMETER`, `TRTC_ERR_RATE_LIMITED`. Any thread. Since 0.1.
+ */
+TRTC_API
+trtc_result trtc_cloud_send_custom_cmd_msg(trtc_cloud *cloud,
+                                           int32_t cmd_id,
+                                           const uint8_t *data,
+                                           uint32_t size_bytes,
+                                           trtc_bool reliable,
+                                           trtc_bool ordered);
+
+/*
+ Sets the defaults of `trtc_cloud_options`, and `struct_size` to `size`, which is `sizeof(trtc_cloud_options)`. NULL or a wrong size does nothing.
+ Any thread. Since 0.1.
+ */
+TRTC_API
+void trtc_cloud_options_init(trtc_cloud_options *params,
+                             uint32_t size);
+
+/*
+ Sets the defaults of `trtc_enter_params`, and `struct_size` to `size`, which is `sizeof(trtc_enter_params)`. NULL or a wrong size does nothing.
+ Any thread. Since 0.1.
+ */
+TRTC_API
+void trtc_enter_params_init(trtc_enter_params *params,
+                            uint32_t size);
+
+/*
+ Sets the defaults of `trtc_video_enc_param`, and `struct_size` to `size`, which is `sizeof(trtc_video_enc_param)`. NULL or a wrong size does nothing.
+ Any thread. Since 0.1.
+ */
+TRTC_API
+void trtc_video_enc_param_init(trtc_video_enc_param *params,
+                               uint32_t size);
+
+/*
+ Sets the defaults of `trtc_video_frame`, and `struct_size` to `size`, which is `sizeof(trtc_video_frame)`. NULL or a wrong size does nothing.
+ Any thread. Since 0.1.
+ */
+TRTC_API
+void trtc_video_frame_init(trtc_video_frame *params,
+                           uint32_t size);
+
+/*
+ Sets the defaults of `trtc_audio_frame`, and `struct_size` to `size`, which is `sizeof(trtc_audio_frame)`. NULL or a wrong size does nothing.
+ Any thread. Since 0.1.
+ */
+TRTC_API
+void trtc_audio_frame_init(trtc_audio_frame *params,
+                           uint32_t size);
+
+/*
+ Sets the defaults of `trtc_file_source`, and `struct_size` to `size`, which is `sizeof(trtc_file_source)`. NULL or a wrong size does nothing.
+ Any thread. Since 0.1.
+ */
+TRTC_API
+void trtc_file_source_init(trtc_file_source *params,
+                           uint32_t size);
+
+/*
+ Sets the defaults of `trtc_pattern_source`, and `struct_size` to `size`, which is `sizeof(trtc_pattern_source)`. NULL or a wrong size does nothing.
+ Any thread. Since 0.1.
+ */
+TRTC_API
+void trtc_pattern_source_init(trtc_pattern_source *params,
+                              uint32_t size);
+
+/*
+ Enters a room. The outcome comes by `on_enter_room`.
+
+ `scene` is `TRTC_APP_SCENE_*`. Sources that run are published by themselves. Errors, at once: `TRTC_ERR_ENTER_ROOM_REFUSED`
+ (in a room already, entering or leaving), `TRTC_ERR_ROOM_PARAM_NULL`, `TRTC_ERR_INVALID_PARAMETER`,
+ `TRTC_ERR_INVALID_ROOM_ID`, `TRTC_ERR_INVALID_USER_ID`, `TRTC_ERR_INVALID_USER_SIG`, `TRTC_ERR_STRUCT_SIZE`,
+ `TRTC_ERR_NOT_SUPPORTED` (`user_sig`). Any thread. Since 0.1.
+ */
+TRTC_API
+trtc_result trtc_cloud_enter_room(trtc_cloud *cloud,
+                                  const trtc_enter_params *params,
+                                  int32_t scene);
+
+/*
+ Leaves the room; `on_exit_room` follows: wait for it before entering again. Local sources go on running. Outside of rooms
+ it does nothing. Any thread. Since 0.1.
+ */
+TRTC_API
+trtc_result trtc_cloud_exit_room(trtc_cloud *cloud);
+
+/*
+ Whether remote sound and pictures come by themselves; both do by default. Before entering.
+
+ By hand, a picture comes with `trtc_cloud_start_remote_view()` and sound with `trtc_cloud_mute_remote_audio(.., 0)`. Errors:
+ `TRTC_ERR_REFUSED` in a room. Any thread. Since 0.1.
+ */
+TRTC_API
+trtc_result trtc_cloud_set_default_stream_recv_mode(trtc_cloud *cloud,
+                                                    trtc_bool auto_recv_audio,
+                                                    trtc_bool auto_recv_video);
+
+/*
+ Plays a file as a local stream: `.h264`, `.y4m` and `.yuv` as picture of `stream_type`, `.wav` as sound.
+
+ H.264 without B frames and with key frames at most 2 s apart is sent as it is; other files are (re-)encoded with
+ `trtc_cloud_set_video_encoder_param()` or, when that was never called, with the file's size and rate. A running source of
+ the stream ends. Errors: `TRTC_ERR_FILE`, `TRTC_ERR_INVALID_PARAMETER`, `TRTC_ERR_STRUCT_SIZE`, `TRTC_ERR_NOT_SUPPORTED`
+ (small stream). Blocks while the file is opened. Any thread. Since 0.1.
+ */
+TRTC_API
+trtc_result trtc_cloud_start_file_source(trtc_cloud *cloud,
+                                         int32_t stream_type,
+                                         const trtc_file_source *source);
+
+/*
+ Sends the built-in pattern: a moving picture with a burned-in time code (Unix time in ms modulo 2^32), a tone with a chirp
+ each second, or both. `source` may be NULL (defaults).
+
+ The picture has the size and rate of `trtc_cloud_set_video_encoder_param()`. Errors: `TRTC_ERR_INVALID_PARAMETER`,
+ `TRTC_ERR_STRUCT_SIZE`, `TRTC_ERR_NOT_SUPPORTED` (small stream). Any thread. Since 0.1.
+ */
+TRTC_API
+trtc_result trtc_cloud_start_pattern_source(trtc_cloud *cloud,
+                                            int32_t stream_type,
+                                            const trtc_pattern_source *source);
+
+/*
+ Ends the source of a stream; with the main stream also a file or pattern that sounds. Errors: `TRTC_ERR_NOT_SUPPORTED`
+ (small stream). Any thread. Since 0.1.
+ */
+TRTC_API trtc_result trtc_cloud_stop_source(trtc_cloud *cloud, int32_t stream_type);
+
+/*
+ Takes the camera. This version has none: `on_warning` tells `TRTC_WARN_CAMERA_DEVICE_EMPTY`, and nothing is sent; use custom
+ capture, a file or the pattern. `view` must be NULL. Errors: `TRTC_ERR_NOT_SUPPORTED` (`view`). Any thread. Since 0.1.
+ */
+TRTC_API
+trtc_result trtc_cloud_start_local_preview(trtc_cloud *cloud,
+                                           void *view);
+
+/*
+ Ends the camera. Any thread. Since 0.1.
+ */
+TRTC_API trtc_result trtc_cloud_stop_local_preview(trtc_cloud *cloud);
+
+/*
+ Size, rate and bitrate of a local stream, also while it runs. Errors: `TRTC_ERR_INVALID_PARAMETER`, `TRTC_ERR_STRUCT_SIZE`,
+ `TRTC_ERR_UNSUPPORTED_RESOLUTION` (unknown number), `TRTC_ERR_NOT_SUPPORTED` (small stream). Any thread. Since 0.1.
+ */
+TRTC_API
+trtc_result trtc_cloud_set_video_encoder_param(trtc_cloud *cloud,
+                                               int32_t stream_type,
+                                               const trtc_video_enc_param *param);
+
+/*
+ Pauses or resumes a local stream. Others see it become (un)available. Errors: `TRTC_ERR_NOT_SUPPORTED` (small stream). Any
+ thread. Since 0.1.
+ */
+TRTC_API
+trtc_result trtc_cloud_mute_local_video(trtc_cloud *cloud,
+                                        int32_t stream_type,
+                                        trtc_bool mute);
+
+/*
+ Starts or ends a stream of pictures pushed by the host. Errors: `TRTC_ERR_NOT_SUPPORTED` (small stream). Any thread.
+ Since 0.1.
+ */
+TRTC_API trtc_result trtc_cloud_enable_custom_video_capture(trtc_cloud *cloud, int32_t stream_type, trtc_bool enable);
+
+/*
+ Sends one picture of the host. The encoder's frame rate decides how many are sent; the newest wins.
+
+ The pixels are copied. `release` (may be NULL) is called exactly once with `release_context`, also on failure. Errors:
+ `TRTC_ERR_REFUSED` (custom capture is not enabled), `TRTC_ERR_INVALID_PARAMETER`, `TRTC_ERR_PIXEL_FORMAT_UNSUPPORTED`,
+ `TRTC_ERR_STRUCT_SIZE`, `TRTC_ERR_NOT_SUPPORTED` (small stream, rotation), `TRTC_ERR_QUEUE_FULL` (an older picture that was
+ still waiting was dropped, this one taken). Any thread. Since 0.1.
+ */
+TRTC_API
+trtc_result trtc_cloud_send_custom_video_data(trtc_cloud *cloud,
+                                              int32_t stream_type,
+                                              const trtc_video_frame *frame,
+                                              trtc_release_fn release,
+                                              void *release_context);
+
+/*
+ Pictures of a local stream, as `TRTC_VIDEO_PIXEL_FORMAT_*`, as they are before encoding. A NULL callback ends it. Errors:
+ `TRTC_ERR_PIXEL_FORMAT_UNSUPPORTED`, `TRTC_ERR_NOT_SUPPORTED` (small stream). Any thread. Since 0.1.
+ */
+TRTC_API
+trtc_result trtc_cloud_set_local_video_render_callback(trtc_cloud *cloud,
+                                                       int32_t stream_type,
+                                                       int32_t pixel_format,
+                                                       trtc_video_render_fn callback,
+                                                       void *user_data);
+
+/*
+ Pictures of a remote stream, which must also be watched (`trtc_cloud_start_remote_view()`). A NULL callback ends it. May be
+ set before the user is there. Errors: `TRTC_ERR_PIXEL_FORMAT_UNSUPPORTED`, `TRTC_ERR_INVALID_USER_ID`,
+ `TRTC_ERR_NOT_SUPPORTED` (small stream). Any thread. Since 0.1.
+ */
+TRTC_API
+trtc_result trtc_cloud_set_remote_video_render_callback(trtc_cloud *cloud,
+                                                        const char *user_id,
+                                                        int32_t stream_type,
+                                                        int32_t pixel_format,
+                                                        trtc_video_render_fn callback,
+                                                        void *user_data);
+
+/*
+ Watches a remote stream: subscribes and decodes, now or as soon as it is there. `view` must be NULL; take the pictures by
+ callback or `trtc_video_acquire()`. Errors: `TRTC_ERR_INVALID_USER_ID`, `TRTC_ERR_NOT_SUPPORTED` (`view`, small stream). Any
+ thread. Since 0.1.
+ */
+TRTC_API
+trtc_result trtc_cloud_start_remote_view(trtc_cloud *cloud,
+                                         const char *user_id,
+                                         int32_t stream_type,
+                                         void *view);
+
+/*
+ Stops watching a remote stream. Errors: `TRTC_ERR_INVALID_USER_ID`, `TRTC_ERR_NOT_SUPPORTED` (small stream). Any thread.
+ Since 0.1.
+ */
+TRTC_API
+trtc_result trtc_cloud_stop_remote_view(trtc_cloud *cloud,
+                                        const char *user_id,
+                                        int32_t stream_type);
+
+/*
+ Stops watching everybody. Any thread. Since 0.1.
+ */
+TRTC_API trtc_result trtc_cloud_stop_all_remote_view(trtc_cloud *cloud);
+
+/*
+ Freezes a watched stream and stops pulling it, or no longer. May be set before entering; forgotten at exit. Errors:
+ `TRTC_ERR_INVALID_USER_ID`, `TRTC_ERR_NOT_SUPPORTED` (small stream). Any thread. Since 0.1.
+ */
+TRTC_API
+trtc_result trtc_cloud_mute_remote_video_stream(trtc_cloud *cloud,
+                                                const char *user_id,
+                                                int32_t stream_type,
+                                                trtc_bool mute);
+
+/*
+ As `trtc_cloud_mute_remote_video_stream()`, for everybody, later users included. Any thread. Since 0.1.
+ */
+TRTC_API trtc_result trtc_cloud_mute_all_remote_video_streams(trtc_cloud *cloud, trtc_bool mute);
+
+/*
+ Takes the newest picture that was not acquired yet: of a watched remote user, or the local one (`user_id` NULL).
+
+ `frame` gets pointers into the picture, valid until `trtc_video_release()` of `out_video`, also after the cloud's end. Errors:
+ `TRTC_ERR_NO_FRAME` (nothing new), `TRTC_ERR_PIXEL_FORMAT_UNSUPPORTED`, `TRTC_ERR_INVALID_PARAMETER`,
+ `TRTC_ERR_STRUCT_SIZE`, `TRTC_ERR_NOT_SUPPORTED` (small stream). Any thread. Since 0.1.
+ */
+TRTC_API
+trtc_result trtc_video_acquire(trtc_cloud *cloud,
+                               const char *user_id,
+                               int32_t stream_type,
+                               int32_t pixel_format,
+                               trtc_video **out_video,
+                               trtc_video_frame *frame);
+
+/*
+ Gives an acquired picture back; its pointers end. Errors: `TRTC_ERR_INVALID_HANDLE`. Any thread. Since 0.1.
+ */
+TRTC_API trtc_result trtc_video_release(trtc_video *video);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* TRTC_H */

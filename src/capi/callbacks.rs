@@ -1,0 +1,405 @@
+//! The callback table, and the events that fill it.
+use super::params::sized_struct;
+use super::sized::SizedStruct;
+use super::text::c_string;
+use super::trtc_bool;
+use std::ffi::{c_char, c_void};
+use std::mem::size_of;
+use trtc_sdk::Event;
+use trtc_types::UserId;
+use trtc_types::stats::Statistics;
+
+/// What a cloud tells its host. NULL members are skipped; the table is copied.
+///
+/// Callbacks of one cloud never overlap and arrive in order: on a thread of the cloud or, with `pull_events`, inside
+/// `trtc_cloud_dispatch()`. Pointers are valid until the callback returns. Every function of the library may be called inside,
+/// `trtc_cloud_destroy()` included.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct trtc_callbacks {
+    /// `sizeof(trtc_callbacks)`.
+    pub struct_size: u32,
+    /// Given to every callback.
+    pub user_data: *mut c_void,
+    /// Called exactly once, after the last callback of the cloud. Not called when `trtc_cloud_create()` fails.
+    pub user_data_release: Option<unsafe extern "C" fn(user_data: *mut c_void)>,
+    /// Something failed for good. `code` is `TRTC_ERR_*`.
+    pub on_error: Option<unsafe extern "C" fn(user_data: *mut c_void, code: i32, message: *const c_char)>,
+    /// Something is worse than it should be; the call goes on. `code` is `TRTC_WARN_*`.
+    pub on_warning: Option<unsafe extern "C" fn(user_data: *mut c_void, code: i32, message: *const c_char)>,
+    /// Entering ended: above 0 the elapsed milliseconds, below 0 `TRTC_ERR_*` (`on_error` came first); never 0.
+    pub on_enter_room: Option<unsafe extern "C" fn(user_data: *mut c_void, result: i32)>,
+    /// The room was left: 0 own call, 1 kicked, 2 room dismissed, 3 server abnormal.
+    pub on_exit_room: Option<unsafe extern "C" fn(user_data: *mut c_void, reason: i32)>,
+    /// A remote user is in the room.
+    pub on_remote_user_enter_room: Option<unsafe extern "C" fn(user_data: *mut c_void, user_id: *const c_char)>,
+    /// A remote user has left: 0 by itself, 1 timed out, 2 kicked, 3 became audience.
+    pub on_remote_user_leave_room:
+        Option<unsafe extern "C" fn(user_data: *mut c_void, user_id: *const c_char, reason: i32)>,
+    /// The main stream of a user can (not) be watched.
+    pub on_user_video_available:
+        Option<unsafe extern "C" fn(user_data: *mut c_void, user_id: *const c_char, available: trtc_bool)>,
+    /// The sub stream of a user can (not) be watched.
+    pub on_user_sub_stream_available:
+        Option<unsafe extern "C" fn(user_data: *mut c_void, user_id: *const c_char, available: trtc_bool)>,
+    /// A user can (not) be heard; a muted microphone is not available.
+    pub on_user_audio_available:
+        Option<unsafe extern "C" fn(user_data: *mut c_void, user_id: *const c_char, available: trtc_bool)>,
+    /// The first picture of a stream; `user_id` is "" for the local user. Sizes in pixels.
+    pub on_first_video_frame: Option<
+        unsafe extern "C" fn(user_data: *mut c_void, user_id: *const c_char, stream_type: i32, width: u32, height: u32),
+    >,
+    /// The first sound of a remote user.
+    pub on_first_audio_frame: Option<unsafe extern "C" fn(user_data: *mut c_void, user_id: *const c_char)>,
+    /// The first picture of a local stream was sent.
+    pub on_send_first_local_video_frame: Option<unsafe extern "C" fn(user_data: *mut c_void, stream_type: i32)>,
+    /// The first local sound was sent.
+    pub on_send_first_local_audio_frame: Option<unsafe extern "C" fn(user_data: *mut c_void)>,
+    /// The size of a remote stream, in pixels, also the first.
+    pub on_user_video_size_changed: Option<
+        unsafe extern "C" fn(user_data: *mut c_void, user_id: *const c_char, stream_type: i32, width: u32, height: u32),
+    >,
+    /// Measurements, every 2 s in a room. One that was not delivered yet is replaced.
+    pub on_statistics: Option<unsafe extern "C" fn(user_data: *mut c_void, statistics: *const trtc_statistics)>,
+    /// The connection to the server broke. Local streams stay.
+    pub on_connection_lost: Option<unsafe extern "C" fn(user_data: *mut c_void)>,
+    /// The library tries to come back.
+    pub on_try_to_reconnect: Option<unsafe extern "C" fn(user_data: *mut c_void)>,
+    /// The connection is back.
+    pub on_connection_recovery: Option<unsafe extern "C" fn(user_data: *mut c_void)>,
+    /// A command message, at most 1,000 bytes; `seq` is the sender's running number.
+    pub on_recv_custom_cmd_msg: Option<
+        unsafe extern "C" fn(
+            user_data: *mut c_void,
+            user_id: *const c_char,
+            cmd_id: i32,
+            seq: u32,
+            data: *const u8,
+            size_bytes: u32,
+        ),
+    >,
+    /// `missed` command messages of a user got lost.
+    pub on_miss_custom_cmd_msg: Option<
+        unsafe extern "C" fn(user_data: *mut c_void, user_id: *const c_char, cmd_id: i32, error: i32, missed: i32),
+    >,
+    /// Loudness 0..100, as `trtc_cloud_enable_audio_volume_evaluation()` asked for. `total` is the mixed playout.
+    pub on_user_voice_volume: Option<
+        unsafe extern "C" fn(user_data: *mut c_void, users: *const *const trtc_volume_info, count: u32, total: u32),
+    >,
+}
+
+sized_struct!(
+    trtc_callbacks,
+    Self {
+        struct_size: size_of::<Self>() as u32,
+        user_data: std::ptr::null_mut(),
+        user_data_release: None,
+        on_error: None,
+        on_warning: None,
+        on_enter_room: None,
+        on_exit_room: None,
+        on_remote_user_enter_room: None,
+        on_remote_user_leave_room: None,
+        on_user_video_available: None,
+        on_user_sub_stream_available: None,
+        on_user_audio_available: None,
+        on_first_video_frame: None,
+        on_first_audio_frame: None,
+        on_send_first_local_video_frame: None,
+        on_send_first_local_audio_frame: None,
+        on_user_video_size_changed: None,
+        on_statistics: None,
+        on_connection_lost: None,
+        on_try_to_reconnect: None,
+        on_connection_recovery: None,
+        on_recv_custom_cmd_msg: None,
+        on_miss_custom_cmd_msg: None,
+        on_user_voice_volume: None,
+    }
+);
+
+// SAFETY: the table is a copy; `user_data` is only handed back, and the host promises that its functions may be called on the
+// threads that the header names.
+unsafe impl Send for trtc_callbacks {}
+// SAFETY: as above; nothing in it changes.
+unsafe impl Sync for trtc_callbacks {}
+
+/// How loud somebody is.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct trtc_volume_info {
+    /// `sizeof(trtc_volume_info)` of the library.
+    pub struct_size: u32,
+    /// 0..100.
+    pub volume: u32,
+    /// "" is the local user.
+    pub user_id: *const c_char,
+}
+
+/// One local stream.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct trtc_local_statistics {
+    /// `sizeof(trtc_local_statistics)` of the library.
+    pub struct_size: u32,
+    /// Width in pixels.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
+    /// Frames per second sent.
+    pub frame_rate: u32,
+    /// Video kbit/s sent.
+    pub video_bitrate_kbps: u32,
+    /// Samples per second.
+    pub audio_sample_rate_hz: u32,
+    /// Audio kbit/s sent.
+    pub audio_bitrate_kbps: u32,
+}
+
+/// One remote stream.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct trtc_remote_statistics {
+    /// `sizeof(trtc_remote_statistics)` of the library.
+    pub struct_size: u32,
+    /// `TRTC_VIDEO_STREAM_TYPE_*`.
+    pub stream_type: i32,
+    /// Whose.
+    pub user_id: *const c_char,
+    /// Audio loss in percent before repair.
+    pub audio_packet_loss_percent: u32,
+    /// Video loss in percent before repair.
+    pub video_packet_loss_percent: u32,
+    /// Width in pixels.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
+    /// Frames per second decoded.
+    pub frame_rate: u32,
+    /// Video kbit/s received.
+    pub video_bitrate_kbps: u32,
+    /// Audio kbit/s received.
+    pub audio_bitrate_kbps: u32,
+    /// Jitter buffer delay.
+    pub jitter_buffer_delay_ms: u32,
+    /// Time during which the picture stood still.
+    pub video_total_block_time_ms: u32,
+    /// Time during which sound was missing.
+    pub audio_total_block_time_ms: u32,
+}
+
+/// Measurements of a membership.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct trtc_statistics {
+    /// `sizeof(trtc_statistics)` of the library.
+    pub struct_size: u32,
+    /// Process CPU in percent of one core.
+    pub app_cpu_percent: u32,
+    /// Uplink loss in percent.
+    pub up_loss_percent: u32,
+    /// Downlink loss in percent.
+    pub down_loss_percent: u32,
+    /// Round trip to the server.
+    pub rtt_ms: u32,
+    /// How many `local` has.
+    pub local_count: u32,
+    /// How many `remote` has.
+    pub remote_count: u32,
+    /// Since entering.
+    pub sent_bytes: u64,
+    /// Since entering.
+    pub received_bytes: u64,
+    /// Local streams.
+    pub local: *const *const trtc_local_statistics,
+    /// Remote streams.
+    pub remote: *const *const trtc_remote_statistics,
+}
+
+/// Sets the defaults of `trtc_callbacks` (no callback), and `struct_size` to `size`, which is `sizeof(trtc_callbacks)`. NULL or
+/// a wrong size does nothing. Any thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trtc_callbacks_init(callbacks: *mut trtc_callbacks, size: u32) {
+    // SAFETY: the host promises `size` writable bytes.
+    unsafe { super::sized::init(callbacks, size) }
+}
+
+impl trtc_callbacks {
+    /// Calls the member of an event.
+    pub(super) fn deliver(&self, event: Event) {
+        let data = self.user_data;
+        let flag = i32::from;
+        // SAFETY: the host promises that its functions have these signatures and may be called; pointers live until they return.
+        unsafe {
+            match event {
+                Event::Error { code, message } => {
+                    if let Some(call) = self.on_error {
+                        call(data, code.0, c_string(&message).as_ptr());
+                    }
+                }
+                Event::Warning { code, message } => {
+                    if let Some(call) = self.on_warning {
+                        call(data, code.0, c_string(&message).as_ptr());
+                    }
+                }
+                Event::EnterRoom(result) => {
+                    if let Some(call) = self.on_enter_room {
+                        call(data, result);
+                    }
+                }
+                Event::ExitRoom(reason) => {
+                    if let Some(call) = self.on_exit_room {
+                        call(data, reason);
+                    }
+                }
+                Event::RemoteUserEnterRoom(user) => {
+                    if let Some(call) = self.on_remote_user_enter_room {
+                        call(data, name(&user).as_ptr());
+                    }
+                }
+                Event::RemoteUserLeaveRoom(user, reason) => {
+                    if let Some(call) = self.on_remote_user_leave_room {
+                        call(data, name(&user).as_ptr(), reason as i32);
+                    }
+                }
+                Event::UserVideoAvailable(user, on) => {
+                    if let Some(call) = self.on_user_video_available {
+                        call(data, name(&user).as_ptr(), flag(on));
+                    }
+                }
+                Event::UserSubStreamAvailable(user, on) => {
+                    if let Some(call) = self.on_user_sub_stream_available {
+                        call(data, name(&user).as_ptr(), flag(on));
+                    }
+                }
+                Event::UserAudioAvailable(user, on) => {
+                    if let Some(call) = self.on_user_audio_available {
+                        call(data, name(&user).as_ptr(), flag(on));
+                    }
+                }
+                Event::FirstVideoFrame { user, stream, width, height } => {
+                    if let Some(call) = self.on_first_video_frame {
+                        let user = user.as_ref().map(name).unwrap_or_default();
+                        call(data, user.as_ptr(), stream as i32, width, height);
+                    }
+                }
+                Event::FirstAudioFrame(user) => {
+                    if let Some(call) = self.on_first_audio_frame {
+                        call(data, name(&user).as_ptr());
+                    }
+                }
+                Event::SendFirstLocalVideoFrame(stream) => {
+                    if let Some(call) = self.on_send_first_local_video_frame {
+                        call(data, stream as i32);
+                    }
+                }
+                Event::SendFirstLocalAudioFrame => self.plain(self.on_send_first_local_audio_frame),
+                Event::UserVideoSizeChanged { user, stream, width, height } => {
+                    if let Some(call) = self.on_user_video_size_changed {
+                        call(data, name(&user).as_ptr(), stream as i32, width, height);
+                    }
+                }
+                Event::Statistics(statistics) => self.statistics(&statistics),
+                Event::UserVoiceVolume { users, total } => self.volumes(&users, total),
+                Event::ConnectionLost => self.plain(self.on_connection_lost),
+                Event::TryToReconnect => self.plain(self.on_try_to_reconnect),
+                Event::ConnectionRecovery => self.plain(self.on_connection_recovery),
+                Event::RecvCustomCmdMsg { user, cmd_id, seq, data: bytes } => {
+                    if let Some(call) = self.on_recv_custom_cmd_msg {
+                        call(data, name(&user).as_ptr(), cmd_id, seq, bytes.as_ptr(), bytes.len() as u32);
+                    }
+                }
+                Event::MissCustomCmdMsg { user, cmd_id, error, missed } => {
+                    if let Some(call) = self.on_miss_custom_cmd_msg {
+                        call(data, name(&user).as_ptr(), cmd_id, error, missed);
+                    }
+                }
+                // Free-form data packets of LiveKit clients have no callback yet.
+                Event::UserData { .. } => {}
+            }
+        }
+    }
+
+    fn plain(&self, callback: Option<unsafe extern "C" fn(*mut c_void)>) {
+        if let Some(call) = callback {
+            // SAFETY: the host's promise.
+            unsafe { call(self.user_data) };
+        }
+    }
+
+    fn volumes(&self, users: &[(Option<UserId>, u32)], total: u32) {
+        let Some(call) = self.on_user_voice_volume else { return };
+        let names: Vec<_> = users.iter().map(|(user, _)| user.as_ref().map(name).unwrap_or_default()).collect();
+        let infos: Vec<trtc_volume_info> = users
+            .iter()
+            .zip(&names)
+            .map(|((_, volume), name)| trtc_volume_info {
+                struct_size: size_of::<trtc_volume_info>() as u32,
+                volume: *volume,
+                user_id: name.as_ptr(),
+            })
+            .collect();
+        let pointers: Vec<*const trtc_volume_info> = infos.iter().map(std::ptr::from_ref).collect();
+        // SAFETY: the host's promise; everything pointed to lives until it returns.
+        unsafe { call(self.user_data, pointers.as_ptr(), pointers.len() as u32, total) };
+    }
+
+    fn statistics(&self, s: &Statistics) {
+        let Some(call) = self.on_statistics else { return };
+        let local: Vec<trtc_local_statistics> = s
+            .local
+            .iter()
+            .map(|l| trtc_local_statistics {
+                struct_size: size_of::<trtc_local_statistics>() as u32,
+                width: l.width,
+                height: l.height,
+                frame_rate: l.frame_rate,
+                video_bitrate_kbps: l.video_bitrate_kbps,
+                audio_sample_rate_hz: l.audio_sample_rate_hz,
+                audio_bitrate_kbps: l.audio_bitrate_kbps,
+            })
+            .collect();
+        let names: Vec<_> = s.remote.iter().map(|r| name(&r.user)).collect();
+        let remote: Vec<trtc_remote_statistics> = s
+            .remote
+            .iter()
+            .zip(&names)
+            .map(|(r, name)| trtc_remote_statistics {
+                struct_size: size_of::<trtc_remote_statistics>() as u32,
+                stream_type: r.stream as i32,
+                user_id: name.as_ptr(),
+                audio_packet_loss_percent: r.audio_packet_loss_percent,
+                video_packet_loss_percent: r.video_packet_loss_percent,
+                width: r.width,
+                height: r.height,
+                frame_rate: r.frame_rate,
+                video_bitrate_kbps: r.video_bitrate_kbps,
+                audio_bitrate_kbps: r.audio_bitrate_kbps,
+                jitter_buffer_delay_ms: r.jitter_buffer_delay_ms,
+                video_total_block_time_ms: r.video_total_block_time_ms,
+                audio_total_block_time_ms: r.audio_total_block_time_ms,
+            })
+            .collect();
+        let local_pointers: Vec<*const trtc_local_statistics> = local.iter().map(std::ptr::from_ref).collect();
+        let remote_pointers: Vec<*const trtc_remote_statistics> = remote.iter().map(std::ptr::from_ref).collect();
+        let all = trtc_statistics {
+            struct_size: size_of::<trtc_statistics>() as u32,
+            app_cpu_percent: s.app_cpu_percent,
+            up_loss_percent: s.up_loss_percent,
+            down_loss_percent: s.down_loss_percent,
+            rtt_ms: s.rtt_ms,
+            local_count: local.len() as u32,
+            remote_count: remote.len() as u32,
+            sent_bytes: s.sent_bytes,
+            received_bytes: s.received_bytes,
+            local: local_pointers.as_ptr(),
+            remote: remote_pointers.as_ptr(),
+        };
+        // SAFETY: the host's promise; everything pointed to lives until it returns.
+        unsafe { call(self.user_data, &raw const all) };
+    }
+}
+
+fn name(user: &UserId) -> std::ffi::CString {
+    c_string(user.as_str())
+}

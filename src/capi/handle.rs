@@ -1,0 +1,116 @@
+//! Handles are tokens, never addresses: odd, at least 4096, below 2^31: `generation << 14 | slot << 1 | 1`.
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use trtc_types::{Code, Error, Result};
+
+const SLOT_BITS: u32 = 13;
+const SLOTS_MAX: usize = 1 << SLOT_BITS;
+const GENERATION_MAX: u32 = (1 << 17) - 1;
+
+/// A table of handles of one type.
+pub(super) struct Table<T> {
+    name: &'static str,
+    inner: Mutex<Inner<T>>,
+}
+
+struct Inner<T> {
+    slots: Vec<Slot<T>>,
+    free: VecDeque<usize>,
+}
+
+struct Slot<T> {
+    generation: u32,
+    item: Option<Arc<T>>,
+}
+
+impl<T> Table<T> {
+    /// An empty table; `name` is for messages.
+    pub(super) const fn new(name: &'static str) -> Self {
+        Self { name, inner: Mutex::new(Inner { slots: Vec::new(), free: VecDeque::new() }) }
+    }
+
+    /// Keeps an item; returns its token.
+    pub(super) fn insert(&self, item: Arc<T>) -> Result<usize> {
+        let mut inner = self.inner.lock();
+        let index = match inner.free.pop_front() {
+            Some(index) => index,
+            None if inner.slots.len() < SLOTS_MAX => {
+                inner.slots.push(Slot { generation: 1, item: None });
+                inner.slots.len() - 1
+            }
+            None => return Err(Error::new(Code::FAILED, format!("more than {SLOTS_MAX} {} handles", self.name))),
+        };
+        let slot = &mut inner.slots[index];
+        slot.item = Some(item);
+        Ok((slot.generation as usize) << (SLOT_BITS + 1) | index << 1 | 1)
+    }
+
+    pub(super) fn get(&self, token: usize) -> Result<Arc<T>> {
+        let inner = self.inner.lock();
+        split(token)
+            .and_then(|(index, generation)| inner.slots.get(index).filter(|s| s.generation == generation))
+            .and_then(|slot| slot.item.clone())
+            .ok_or_else(|| self.stale(token))
+    }
+
+    /// Forgets a handle; its token never comes back.
+    pub(super) fn remove(&self, token: usize) -> Result<Arc<T>> {
+        let mut inner = self.inner.lock();
+        let index = split(token)
+            .filter(|(index, generation)| inner.slots.get(*index).is_some_and(|s| s.generation == *generation))
+            .map(|(index, _)| index)
+            .ok_or_else(|| self.stale(token))?;
+        let slot = &mut inner.slots[index];
+        let item = slot.item.take().ok_or_else(|| self.stale(token))?;
+        if slot.generation < GENERATION_MAX {
+            slot.generation += 1;
+            inner.free.push_back(index);
+        }
+        Ok(item)
+    }
+
+    fn stale(&self, token: usize) -> Error {
+        let what = if token == 0 { "NULL" } else { "stale or not a handle" };
+        Error::new(Code::INVALID_HANDLE, format!("{}: the handle is {what}", self.name))
+    }
+}
+
+fn split(token: usize) -> Option<(usize, u32)> {
+    let valid = token & 1 == 1 && (4096..1 << 31).contains(&token);
+    valid.then_some((token >> 1 & (SLOTS_MAX - 1), (token >> (SLOT_BITS + 1)) as u32))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_odd_and_never_come_back() {
+        let table = Table::new("thing");
+        let mut seen = std::collections::BTreeSet::new();
+        for i in 0..1000 {
+            let token = table.insert(Arc::new(i)).unwrap();
+            assert!(token & 1 == 1 && (4096..1 << 31).contains(&token));
+            assert!(seen.insert(token));
+            assert_eq!(*table.get(token).unwrap(), i);
+            table.remove(token).unwrap();
+            assert_eq!(table.get(token).unwrap_err().code, Code::INVALID_HANDLE);
+            assert!(table.remove(token).is_err());
+        }
+        for garbage in [0, 1, 2, 4095, 4096, usize::MAX, 1 << 31, (1 << 31) + 1] {
+            assert!(table.get(garbage).is_err());
+        }
+    }
+
+    #[test]
+    fn a_slot_ends_with_its_last_generation() {
+        let table = Table::new("thing");
+        for _ in 0..GENERATION_MAX + 5 {
+            let token = table.insert(Arc::new(())).unwrap();
+            assert!(token < 1 << 31);
+            table.remove(token).unwrap();
+        }
+        assert!(table.inner.lock().slots.len() == 2);
+    }
+}

@@ -1,0 +1,437 @@
+//! Pictures.
+use super::cloud::trtc_cloud;
+use super::guard::{call, on_cloud};
+use super::handle::Table;
+use super::params::{
+    TRTC_VIDEO_PIXEL_FORMAT_BGRA32, TRTC_VIDEO_PIXEL_FORMAT_I420, TRTC_VIDEO_PIXEL_FORMAT_NV12,
+    TRTC_VIDEO_PIXEL_FORMAT_RGBA32, trtc_release_fn, trtc_video_enc_param, trtc_video_frame,
+};
+use super::sized::{self, SizedStruct};
+use super::text::c_string;
+use super::{text, trtc_bool, trtc_result};
+use std::borrow::Cow;
+use std::ffi::{c_char, c_void};
+use std::sync::Arc;
+use std::time::Duration;
+use trtc_sdk::{PixelFormat, RenderFrame, VideoEncoderParam, VideoInput};
+use trtc_types::{Code, Error, I420, Result, StreamType};
+
+/// Called with each picture of a stream; the frame is borrowed until it returns.
+///
+/// `user_id` is "" for the local user. Runs on a thread of that stream alone: a slow host delays nobody else, late pictures are
+/// left out. May still be running for a moment after it was replaced; `user_data` must live until the cloud is destroyed.
+pub type trtc_video_render_fn = Option<
+    unsafe extern "C" fn(
+        user_data: *mut c_void,
+        user_id: *const c_char,
+        stream_type: i32,
+        frame: *const trtc_video_frame,
+    ),
+>;
+
+/// An acquired picture. A token like `trtc_cloud`.
+pub struct trtc_video {
+    _private: (),
+}
+
+static VIDEOS: Table<Pixels> = Table::new("video");
+
+/// Takes the camera. This version has none: `on_warning` tells `TRTC_WARN_CAMERA_DEVICE_EMPTY`, and nothing is sent; use custom
+/// capture, a file or the pattern. `view` must be NULL. Errors: `TRTC_ERR_NOT_SUPPORTED` (`view`). Any thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trtc_cloud_start_local_preview(cloud: *mut trtc_cloud, view: *mut c_void) -> trtc_result {
+    on_cloud(cloud, |entry| {
+        no_view(view)?;
+        entry.cloud.start_local_preview()
+    })
+}
+
+/// Ends the camera. Any thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trtc_cloud_stop_local_preview(cloud: *mut trtc_cloud) -> trtc_result {
+    on_cloud(cloud, |_| Ok(()))
+}
+
+/// Size, rate and bitrate of a local stream, also while it runs. Errors: `TRTC_ERR_INVALID_PARAMETER`, `TRTC_ERR_STRUCT_SIZE`,
+/// `TRTC_ERR_UNSUPPORTED_RESOLUTION` (unknown number), `TRTC_ERR_NOT_SUPPORTED` (small stream). Any thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trtc_cloud_set_video_encoder_param(
+    cloud: *mut trtc_cloud,
+    stream_type: i32,
+    param: *const trtc_video_enc_param,
+) -> trtc_result {
+    on_cloud(cloud, |entry| {
+        let stream = StreamType::try_from(stream_type)?;
+        // SAFETY: the host promises a sized struct.
+        let given = unsafe { sized::read(param, "param") }?;
+        entry.cloud.set_video_encoder_param(stream, encoder_param(&given)?)
+    })
+}
+
+/// Pauses or resumes a local stream. Others see it become (un)available. Errors: `TRTC_ERR_NOT_SUPPORTED` (small stream). Any
+/// thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trtc_cloud_mute_local_video(
+    cloud: *mut trtc_cloud,
+    stream_type: i32,
+    mute: trtc_bool,
+) -> trtc_result {
+    on_cloud(cloud, |entry| entry.cloud.mute_local_video(StreamType::try_from(stream_type)?, mute != 0))
+}
+
+/// Starts or ends a stream of pictures pushed by the host. Errors: `TRTC_ERR_NOT_SUPPORTED` (small stream). Any thread.
+/// Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trtc_cloud_enable_custom_video_capture(
+    cloud: *mut trtc_cloud,
+    stream_type: i32,
+    enable: trtc_bool,
+) -> trtc_result {
+    on_cloud(cloud, |entry| entry.cloud.enable_custom_video_capture(StreamType::try_from(stream_type)?, enable != 0))
+}
+
+/// Sends one picture of the host. The encoder's frame rate decides how many are sent; the newest wins.
+///
+/// The pixels are copied. `release` (may be NULL) is called exactly once with `release_context`, also on failure. Errors:
+/// `TRTC_ERR_REFUSED` (custom capture is not enabled), `TRTC_ERR_INVALID_PARAMETER`, `TRTC_ERR_PIXEL_FORMAT_UNSUPPORTED`,
+/// `TRTC_ERR_STRUCT_SIZE`, `TRTC_ERR_NOT_SUPPORTED` (small stream, rotation), `TRTC_ERR_QUEUE_FULL` (an older picture that was
+/// still waiting was dropped, this one taken). Any thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trtc_cloud_send_custom_video_data(
+    cloud: *mut trtc_cloud,
+    stream_type: i32,
+    frame: *const trtc_video_frame,
+    release: trtc_release_fn,
+    release_context: *mut c_void,
+) -> trtc_result {
+    let result = on_cloud(cloud, |entry| {
+        let stream = StreamType::try_from(stream_type)?;
+        // SAFETY: the host promises a sized struct whose planes hold what format, size and strides say.
+        unsafe {
+            let given = sized::read(frame, "frame")?;
+            with_planes(&given, |input| entry.cloud.send_custom_video(stream, input))
+        }
+    });
+    // SAFETY: the host promises that it may be called.
+    unsafe { release_once(release, release_context) };
+    result
+}
+
+/// Pictures of a local stream, as `TRTC_VIDEO_PIXEL_FORMAT_*`, as they are before encoding. A NULL callback ends it. Errors:
+/// `TRTC_ERR_PIXEL_FORMAT_UNSUPPORTED`, `TRTC_ERR_NOT_SUPPORTED` (small stream). Any thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trtc_cloud_set_local_video_render_callback(
+    cloud: *mut trtc_cloud,
+    stream_type: i32,
+    pixel_format: i32,
+    callback: trtc_video_render_fn,
+    user_data: *mut c_void,
+) -> trtc_result {
+    on_cloud(cloud, |entry| {
+        let stream = StreamType::try_from(stream_type)?;
+        entry.cloud.set_local_video_callback(stream, renderer(pixel_format, callback, user_data)?)
+    })
+}
+
+/// Pictures of a remote stream, which must also be watched (`trtc_cloud_start_remote_view()`). A NULL callback ends it. May be
+/// set before the user is there. Errors: `TRTC_ERR_PIXEL_FORMAT_UNSUPPORTED`, `TRTC_ERR_INVALID_USER_ID`,
+/// `TRTC_ERR_NOT_SUPPORTED` (small stream). Any thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trtc_cloud_set_remote_video_render_callback(
+    cloud: *mut trtc_cloud,
+    user_id: *const c_char,
+    stream_type: i32,
+    pixel_format: i32,
+    callback: trtc_video_render_fn,
+    user_data: *mut c_void,
+) -> trtc_result {
+    on_cloud(cloud, |entry| {
+        let stream = StreamType::try_from(stream_type)?;
+        // SAFETY: the host promises a NUL-terminated text.
+        let user = unsafe { text::user(user_id, "user_id") }?;
+        entry.cloud.set_remote_video_callback(&user, stream, renderer(pixel_format, callback, user_data)?)
+    })
+}
+
+/// Watches a remote stream: subscribes and decodes, now or as soon as it is there. `view` must be NULL; take the pictures by
+/// callback or `trtc_video_acquire()`. Errors: `TRTC_ERR_INVALID_USER_ID`, `TRTC_ERR_NOT_SUPPORTED` (`view`, small stream). Any
+/// thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trtc_cloud_start_remote_view(
+    cloud: *mut trtc_cloud,
+    user_id: *const c_char,
+    stream_type: i32,
+    view: *mut c_void,
+) -> trtc_result {
+    on_cloud(cloud, |entry| {
+        no_view(view)?;
+        // SAFETY: the host promises a NUL-terminated text.
+        let user = unsafe { text::user(user_id, "user_id") }?;
+        entry.cloud.start_remote_view(&user, StreamType::try_from(stream_type)?)
+    })
+}
+
+/// Stops watching a remote stream. Errors: `TRTC_ERR_INVALID_USER_ID`, `TRTC_ERR_NOT_SUPPORTED` (small stream). Any thread.
+/// Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trtc_cloud_stop_remote_view(
+    cloud: *mut trtc_cloud,
+    user_id: *const c_char,
+    stream_type: i32,
+) -> trtc_result {
+    on_cloud(cloud, |entry| {
+        // SAFETY: the host promises a NUL-terminated text.
+        let user = unsafe { text::user(user_id, "user_id") }?;
+        entry.cloud.stop_remote_view(&user, StreamType::try_from(stream_type)?)
+    })
+}
+
+/// Stops watching everybody. Any thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trtc_cloud_stop_all_remote_view(cloud: *mut trtc_cloud) -> trtc_result {
+    on_cloud(cloud, |entry| entry.cloud.stop_all_remote_view())
+}
+
+/// Freezes a watched stream and stops pulling it, or no longer. May be set before entering; forgotten at exit. Errors:
+/// `TRTC_ERR_INVALID_USER_ID`, `TRTC_ERR_NOT_SUPPORTED` (small stream). Any thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trtc_cloud_mute_remote_video_stream(
+    cloud: *mut trtc_cloud,
+    user_id: *const c_char,
+    stream_type: i32,
+    mute: trtc_bool,
+) -> trtc_result {
+    on_cloud(cloud, |entry| {
+        // SAFETY: the host promises a NUL-terminated text.
+        let user = unsafe { text::user(user_id, "user_id") }?;
+        entry.cloud.mute_remote_video_stream(&user, StreamType::try_from(stream_type)?, mute != 0)
+    })
+}
+
+/// As `trtc_cloud_mute_remote_video_stream()`, for everybody, later users included. Any thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trtc_cloud_mute_all_remote_video_streams(
+    cloud: *mut trtc_cloud,
+    mute: trtc_bool,
+) -> trtc_result {
+    on_cloud(cloud, |entry| entry.cloud.mute_all_remote_video_streams(mute != 0))
+}
+
+/// Takes the newest picture that was not acquired yet: of a watched remote user, or the local one (`user_id` NULL).
+///
+/// `frame` gets pointers into the picture, valid until `trtc_video_release()` of `out_video`, also after the cloud's end. Errors:
+/// `TRTC_ERR_NO_FRAME` (nothing new), `TRTC_ERR_PIXEL_FORMAT_UNSUPPORTED`, `TRTC_ERR_INVALID_PARAMETER`,
+/// `TRTC_ERR_STRUCT_SIZE`, `TRTC_ERR_NOT_SUPPORTED` (small stream). Any thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trtc_video_acquire(
+    cloud: *mut trtc_cloud,
+    user_id: *const c_char,
+    stream_type: i32,
+    pixel_format: i32,
+    out_video: *mut *mut trtc_video,
+    frame: *mut trtc_video_frame,
+) -> trtc_result {
+    on_cloud(cloud, |entry| {
+        let stream = StreamType::try_from(stream_type)?;
+        let format = pixels(pixel_format)?;
+        if out_video.is_null() {
+            return Err(Error::invalid("out_video must not be NULL"));
+        }
+        // SAFETY: not NULL, and the host promises it writable; the struct is read only to check its size.
+        let user = unsafe {
+            out_video.write(std::ptr::null_mut());
+            sized::read(frame.cast_const(), "frame")?;
+            if user_id.is_null() { None } else { Some(text::user(user_id, "user_id")?) }
+        };
+        let taken = entry.cloud.acquire_video(user.as_ref(), stream)?;
+        let pixels = Arc::new(Pixels::new(&taken, format));
+        let described = pixels.describe(pixel_format);
+        let token = VIDEOS.insert(pixels)?;
+        // SAFETY: as above.
+        unsafe {
+            sized::write(frame, &described, "frame")?;
+            out_video.write(std::ptr::without_provenance_mut(token));
+        }
+        Ok(())
+    })
+}
+
+/// Gives an acquired picture back; its pointers end. Errors: `TRTC_ERR_INVALID_HANDLE`. Any thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trtc_video_release(video: *mut trtc_video) -> trtc_result {
+    call(|| VIDEOS.remove(video.addr()).map(|_| ()))
+}
+
+/// A picture in the host's format.
+struct Pixels {
+    picture: Arc<I420>,
+    converted: Option<Vec<u8>>,
+    format: PixelFormat,
+    time: Duration,
+}
+
+impl Pixels {
+    fn new(frame: &RenderFrame, format: PixelFormat) -> Self {
+        let picture = frame.frame.picture.clone();
+        let converted = (format != PixelFormat::I420).then(|| trtc_sdk::pack(&picture, format));
+        Self { picture, converted, format, time: frame.frame.time }
+    }
+
+    fn describe(&self, pixel_format: i32) -> trtc_video_frame {
+        let (width, height) = (self.picture.width(), self.picture.height());
+        let data: Cow<'_, [u8]> = Cow::Borrowed(self.converted.as_deref().unwrap_or_else(|| self.picture.data()));
+        let mut frame = trtc_video_frame {
+            pixel_format,
+            width: width as u32,
+            height: height as u32,
+            timestamp_ms: self.time.as_millis() as u64,
+            ..trtc_video_frame::defaults()
+        };
+        let mut at = 0;
+        for (i, (row, rows)) in self.format.planes(width, height).into_iter().enumerate().take(3) {
+            frame.planes[i] = data[at..].as_ptr();
+            frame.strides_bytes[i] = row as u32;
+            at += row * rows;
+        }
+        frame
+    }
+}
+
+struct Renderer {
+    call: unsafe extern "C" fn(*mut c_void, *const c_char, i32, *const trtc_video_frame),
+    user_data: *mut c_void,
+}
+
+// SAFETY: the host promises that the callback may be called on the stream's thread with this `user_data`.
+unsafe impl Send for Renderer {}
+// SAFETY: as above; nothing in it changes.
+unsafe impl Sync for Renderer {}
+
+type Callback = Arc<dyn Fn(&RenderFrame) + Send + Sync>;
+
+fn renderer(pixel_format: i32, callback: trtc_video_render_fn, user_data: *mut c_void) -> Result<Option<Callback>> {
+    let Some(call) = callback else { return Ok(None) };
+    let format = pixels(pixel_format)?;
+    let renderer = Renderer { call, user_data };
+    Ok(Some(Arc::new(move |frame: &RenderFrame| {
+        let renderer = &renderer;
+        let user = frame.user.as_ref().map(|u| c_string(u.as_str())).unwrap_or_default();
+        let pixels = Pixels::new(frame, format);
+        let described = pixels.describe(pixel_format);
+        // SAFETY: the host's promise; text and pixels live until it returns.
+        unsafe { (renderer.call)(renderer.user_data, user.as_ptr(), frame.stream as i32, &raw const described) };
+    })))
+}
+
+fn pixels(pixel_format: i32) -> Result<PixelFormat> {
+    match pixel_format {
+        TRTC_VIDEO_PIXEL_FORMAT_I420 => Ok(PixelFormat::I420),
+        TRTC_VIDEO_PIXEL_FORMAT_NV12 => Ok(PixelFormat::Nv12),
+        TRTC_VIDEO_PIXEL_FORMAT_BGRA32 => Ok(PixelFormat::Bgra),
+        TRTC_VIDEO_PIXEL_FORMAT_RGBA32 => Ok(PixelFormat::Rgba),
+        other => Err(Error::new(
+            Code::PIXEL_FORMAT_UNSUPPORTED,
+            format!("pixel_format must be 1 (I420), 3 (BGRA32), 5 (RGBA32) or 100 (NV12), got {other}"),
+        )),
+    }
+}
+
+/// Gives the frame's planes as slices.
+///
+/// # Safety
+/// Planes hold what format, size and strides say.
+unsafe fn with_planes(frame: &trtc_video_frame, send: impl FnOnce(&VideoInput<'_>) -> Result<()>) -> Result<()> {
+    let format = pixels(frame.pixel_format)?;
+    if frame.rotation != 0 {
+        return Err(Error::not_supported(format!("rotation must be 0 for now, got {}", frame.rotation)));
+    }
+    for (field, value, high) in [("width", frame.width, 3840), ("height", frame.height, 2160)] {
+        if !(16..=high).contains(&value) || value % 2 != 0 {
+            return Err(Error::invalid(format!("{field} must be even and 16..={high}, got {value}")));
+        }
+    }
+    let mut planes = Vec::with_capacity(3);
+    let shape = format.planes(frame.width as usize, frame.height as usize);
+    for (i, ((row, rows), (data, stride))) in
+        shape.into_iter().zip(frame.planes.into_iter().zip(frame.strides_bytes)).enumerate()
+    {
+        let stride = if stride == 0 { row } else { stride as usize };
+        if data.is_null() {
+            return Err(Error::invalid(format!("planes[{i}] must not be NULL for this pixel_format")));
+        }
+        if !(row..=1 << 20).contains(&stride) {
+            return Err(Error::invalid(format!("strides_bytes[{i}] must be 0 or {row}..={}, got {stride}", 1 << 20)));
+        }
+        // SAFETY: the caller promises rows of this stride; the last one may end after its pixels.
+        planes.push((unsafe { std::slice::from_raw_parts(data, stride * (rows - 1) + row) }, stride));
+    }
+    let time = (frame.timestamp_ms != 0).then(|| Duration::from_millis(frame.timestamp_ms));
+    send(&VideoInput { format, width: frame.width, height: frame.height, planes: &planes, time })
+}
+
+/// Runs a release function of the host.
+///
+/// # Safety
+/// The host promises that it may be called.
+pub(super) unsafe fn release_once(release: trtc_release_fn, context: *mut c_void) {
+    if let Some(release) = release {
+        // SAFETY: the caller's promise.
+        unsafe { release(context) };
+    }
+}
+
+fn no_view(view: *mut c_void) -> Result<()> {
+    if view.is_null() {
+        return Ok(());
+    }
+    Err(Error::not_supported("view must be NULL: take the pictures by callback or trtc_video_acquire"))
+}
+
+/// The vendor's resolution numbers.
+const RESOLUTIONS: [(i32, u32, u32); 20] = [
+    (1, 120, 120),
+    (3, 160, 160),
+    (5, 270, 270),
+    (7, 480, 480),
+    (50, 160, 120),
+    (52, 240, 180),
+    (54, 280, 210),
+    (56, 320, 240),
+    (58, 400, 300),
+    (60, 480, 360),
+    (62, 640, 480),
+    (64, 960, 720),
+    (100, 160, 90),
+    (102, 256, 144),
+    (104, 320, 180),
+    (106, 480, 270),
+    (108, 640, 360),
+    (110, 960, 540),
+    (112, 1280, 720),
+    (114, 1920, 1080),
+];
+
+fn encoder_param(given: &trtc_video_enc_param) -> Result<VideoEncoderParam> {
+    let (mut width, mut height) = if given.width == 0 && given.height == 0 {
+        RESOLUTIONS.iter().find(|(number, ..)| *number == given.video_resolution).map(|(_, w, h)| (*w, *h)).ok_or_else(
+            || {
+                let message = format!("video_resolution {} is unknown", given.video_resolution);
+                Error::new(Code::UNSUPPORTED_RESOLUTION, message)
+            },
+        )?
+    } else {
+        (given.width, given.height)
+    };
+    match given.res_mode {
+        0 => {}
+        1 => std::mem::swap(&mut width, &mut height),
+        other => return Err(Error::invalid(format!("res_mode must be 0 (landscape) or 1 (portrait), got {other}"))),
+    }
+    Ok(VideoEncoderParam {
+        width,
+        height,
+        fps: given.video_fps,
+        bitrate_kbps: given.video_bitrate_kbps,
+        min_bitrate_kbps: given.min_video_bitrate_kbps,
+    })
+}

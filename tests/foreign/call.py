@@ -1,0 +1,80 @@
+"""A call between `trtc join` and the official Python client, on livekit-server or on `trtc serve`, judged by content."""
+import sys
+import time
+
+from rig import Checks, Server, clip, member, python_peer
+
+
+def ordered(numbers):
+    return numbers == sorted(numbers) and len(set(numbers)) == len(numbers)
+
+
+def main(kind):
+    checks, server, picture = Checks(), Server(kind), clip()
+    ours = member(server, "call", "ours", "--publish", "pattern", "--subscribe", "--seconds", "13")
+    checks.that(ours.wait("joined", 10), "our member joins")
+    time.sleep(1)
+    peer = python_peer(server, "call", "python", "--publish", "--clip", picture, "--seconds", "9")
+    joined = peer.wait("joined", 15)
+    checks.that(joined, "the Python client joins", joined and f"{joined['at_ms']} ms")
+    first = peer.wait("first_frame", 10)
+    if checks.that(first, "the late joiner sees a picture"):
+        delay = first["at_ms"] - joined["at_ms"]
+        checks.that(delay <= 500 or kind == "livekit", "the late joiner's picture comes within 500 ms of its join", f"{delay} ms")
+    checks.that(ours.wait("user_entered", 5, user="python"), "our member sees the other come")
+    verdict = peer.wait("verdict", 25)
+    checks.that(verdict, "the Python client gives a verdict")
+    summary = ours.wait("summary", 25)
+    checks.that(summary, "our member gives a summary")
+    checks.that(ours.wait("user_left", 1, user="python"), "our member sees the other go")
+    if verdict:
+        judge_foreign(checks, verdict)
+    if summary:
+        judge_ours(checks, summary)
+    mutes(checks, server, picture)
+    server.kill()
+    checks.finish()
+
+
+def judge_foreign(checks, verdict):
+    """What the Python client received from us."""
+    video, audio, data = verdict["video"], verdict["audio"], verdict["data"]
+    print("python received:", {k: v for k, v in verdict.items() if k != "events" and k != "data"})
+    checks.that(video["frames"] > 100, "python decodes our H.264", video["frames"])
+    checks.that(video["seen_ratio"] >= 0.95, "python reads the time code of 95 % of the frames", video["seen_ratio"])
+    checks.that(video["in_order"], "in order")
+    checks.that((video["psnr_db"] or 0) >= 28, "PSNR at least 28 dB", video["psnr_db"])
+    checks.that(audio["tone_hz"] and abs(audio["tone_hz"] - 440) <= 2, "python hears our tone within 2 Hz", audio["tone_hz"])
+    checks.that(audio["longest_gap_ms"] is not None and audio["longest_gap_ms"] <= 60, "no gap above 60 ms", audio["longest_gap_ms"])
+    checks.that(len(data["reliable"]) > 10 and ordered(data["reliable"]), "python gets our reliable messages in order", len(data["reliable"]))
+    checks.that(len(data["lossy"]) > 10 and ordered(data["lossy"]), "python gets our lossy messages in order", len(data["lossy"]))
+
+
+def judge_ours(checks, summary):
+    """What our member received from the Python client."""
+    remote = next((r for r in summary["remote"] if r["user"] == "python"), None)
+    print("we received:", remote, summary.get("messages"), "join", summary.get("join_ms"), "first frame", summary.get("first_frame_ms"))
+    if not checks.that(remote, "our member has figures about python"):
+        return
+    video, audio, messages = remote["video"], remote["audio"], summary["messages"]
+    checks.that(video["frames"] > 100, "we decode python's H.264", video["frames"])
+    checks.that(video["seen_ratio"] >= 0.95, "we read the time code of 95 % of the frames", video["seen_ratio"])
+    checks.that((video["psnr_db"] or 0) >= 28, "PSNR at least 28 dB", video["psnr_db"])
+    checks.that(audio["tone_hz"] and abs(audio["tone_hz"] - 660) <= 2, "we hear python's tone within 2 Hz", audio["tone_hz"])
+    checks.that(audio["longest_gap_ms"] <= 60, "no gap above 60 ms", audio["longest_gap_ms"])
+    checks.that(messages["received"] > 20 and messages["missed"] == 0, "we get python's messages", messages)
+
+
+def mutes(checks, server, picture):
+    """Mute and unmute in both directions."""
+    ours = member(server, "mute", "ours", "--publish", "pattern", "--subscribe", "--seconds", "12", "--mute-at", "5")
+    ours.wait("joined", 10)
+    peer = python_peer(server, "mute", "python", "--publish", "--clip", picture, "--seconds", "8", "--mute-at", "2")
+    checks.that(ours.wait("user_audio_available", 12, user="python", available=True), "we see python's microphone")
+    checks.that(ours.wait("user_audio_available", 12, user="python", available=False), "we see python's mute")
+    checks.that(peer.wait("track_muted", 12, user="ours"), "python sees our mute")
+    checks.that(peer.wait("track_unmuted", 12, user="ours"), "python sees our unmute")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

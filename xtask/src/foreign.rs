@@ -1,0 +1,170 @@
+//! Programs nobody here wrote, and programs that see only the staged header. Every suite is a script that prints
+//! `N passed, N failed`. A peer that cannot be installed is tried once more, then skipped by name.
+use crate::run::{Outcome, have, root, run as execute, target};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The last livekit-server that `go install` can build (later ones carry replace directives).
+const LIVEKIT_SERVER: &str = "github.com/livekit/livekit-server/cmd/server@v1.13.5";
+const PYTHON_PACKAGES: &[&str] = &["livekit==1.2.0", "numpy"];
+const NODE_PACKAGES: &[&str] = &["livekit-client@2.23.0", "playwright-core@1.65.1"];
+
+struct Suite {
+    name: &'static str,
+    script: &'static str,
+    args: &'static [&'static str],
+    needs: &'static [Need],
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Need {
+    Python,
+    LivekitServer,
+    Browser,
+    Valgrind,
+}
+
+const SUITES: &[Suite] = &[
+    Suite { name: "staged header and library", script: "tests/c/run.py", args: &[], needs: &[] },
+    Suite { name: "staged library under valgrind", script: "tests/c/valgrind.py", args: &[], needs: &[Need::Valgrind] },
+    Suite { name: "python binding", script: "bindings/python/tests/test_call.py", args: &[], needs: &[Need::Python] },
+    Suite { name: "demo", script: "tests/foreign/demo.py", args: &[], needs: &[] },
+    Suite {
+        name: "python client, livekit-server",
+        script: "tests/foreign/call.py",
+        args: &["livekit"],
+        needs: &[Need::Python, Need::LivekitServer],
+    },
+    Suite {
+        name: "python client, trtc serve",
+        script: "tests/foreign/call.py",
+        args: &["trtc"],
+        needs: &[Need::Python],
+    },
+    Suite {
+        name: "browser client, trtc serve",
+        script: "tests/foreign/browser.py",
+        args: &[],
+        needs: &[Need::Browser],
+    },
+];
+
+pub(crate) fn run() -> Outcome {
+    let tools = Tools { cache: cache_dir(), python: None, livekit: None, node: None };
+    let tools = tools.install();
+    let mut failed = Vec::new();
+    let mut skipped = 0;
+    for suite in SUITES.iter().filter(|s| root().join(s.script).is_file()) {
+        if let Some(missing) = suite.needs.iter().find(|n| !tools.has(**n)) {
+            println!("SKIPPED {}: {}", suite.name, tools.why(*missing));
+            skipped += 1;
+            continue;
+        }
+        println!("-- {}", suite.name);
+        if let Err(message) = execute(&mut tools.command(suite)) {
+            println!("FAILED {}: {message}", suite.name);
+            failed.push(suite.name);
+        }
+    }
+    println!("foreign: {} suites failed, {skipped} skipped", failed.len());
+    if failed.is_empty() { Ok(()) } else { Err(failed.join(", ")) }
+}
+
+/// What could be installed.
+struct Tools {
+    cache: PathBuf,
+    python: Option<PathBuf>,
+    livekit: Option<PathBuf>,
+    node: Option<PathBuf>,
+}
+
+impl Tools {
+    fn install(mut self) -> Self {
+        self.python = twice("python packages", || python(&self.cache));
+        self.livekit = twice("livekit-server", || livekit_server(&self.cache));
+        self.node = twice("node packages", || node(&self.cache));
+        self
+    }
+
+    fn has(&self, need: Need) -> bool {
+        match need {
+            Need::Python => self.python.is_some(),
+            Need::LivekitServer => self.livekit.is_some(),
+            Need::Browser => self.node.is_some() && have("chromium"),
+            Need::Valgrind => have("valgrind"),
+        }
+    }
+
+    fn why(&self, need: Need) -> &'static str {
+        match need {
+            Need::Python => "the PyPI packages could not be installed",
+            Need::LivekitServer => "livekit-server could not be built (needs Go 1.26)",
+            Need::Browser => "chromium or livekit-client could not be installed",
+            Need::Valgrind => "valgrind is missing",
+        }
+    }
+
+    fn command(&self, suite: &Suite) -> Command {
+        let python = self.python.clone().unwrap_or_else(|| "python3".into());
+        let mut command = Command::new(python);
+        command.arg(root().join(suite.script)).args(suite.args).current_dir(root());
+        command.env("TRTC_STAGE", target("stage"));
+        for (name, value) in [("LIVEKIT_SERVER", &self.livekit), ("TRTC_NODE_MODULES", &self.node)] {
+            if let Some(value) = value {
+                command.env(name, value);
+            }
+        }
+        command
+    }
+}
+
+fn twice<T>(what: &str, install: impl Fn() -> Outcome<T>) -> Option<T> {
+    install()
+        .or_else(|first| {
+            println!("note: {what}: {first}; trying once more");
+            install()
+        })
+        .map_err(|second| println!("note: {what}: {second}"))
+        .ok()
+}
+
+fn cache_dir() -> PathBuf {
+    let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let base = base.or_else(|| std::env::var_os("HOME").map(|h| Path::new(&h).join(".cache")));
+    base.unwrap_or_else(std::env::temp_dir).join("libtrtc")
+}
+
+fn python(cache: &Path) -> Outcome<PathBuf> {
+    let venv = cache.join("venv");
+    let program = venv.join("bin/python");
+    let ready =
+        Command::new(&program).args(["-c", "import livekit.rtc, numpy"]).output().is_ok_and(|o| o.status.success());
+    if !ready {
+        execute(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv))?;
+        execute(Command::new(&program).args(["-m", "pip", "install", "--quiet"]).args(PYTHON_PACKAGES))?;
+    }
+    Ok(program)
+}
+
+fn livekit_server(cache: &Path) -> Outcome<PathBuf> {
+    let program = cache.join("bin/livekit-server");
+    if !program.is_file() {
+        if !have("go") {
+            return Err("Go is not installed".into());
+        }
+        let bin = cache.join("bin");
+        execute(Command::new("go").args(["install", LIVEKIT_SERVER]).env("GOBIN", &bin).env("GOTOOLCHAIN", "local"))?;
+        std::fs::rename(bin.join("server"), &program).map_err(|e| e.to_string())?;
+    }
+    Ok(program)
+}
+
+fn node(cache: &Path) -> Outcome<PathBuf> {
+    let dir = cache.join("node");
+    let modules = dir.join("node_modules");
+    if !modules.join("livekit-client").is_dir() || !modules.join("playwright-core").is_dir() {
+        std::fs::create_dir_all(&dir).map_err(|e| e.to_string())?;
+        execute(Command::new("npm").args(["install", "--silent", "--no-save"]).args(NODE_PACKAGES).current_dir(&dir))?;
+    }
+    Ok(modules)
+}

@@ -1,0 +1,48 @@
+//! Development commands. `./x` installs what is missing and calls these; each can be run alone with `cargo xtask NAME`.
+mod bench;
+mod demo;
+mod files;
+mod foreign;
+mod header;
+mod layers;
+mod run;
+mod stage;
+mod symbols;
+mod test;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+cargo xtask layers               arrows between crates point down only
+cargo xtask files                no source file over 1,000 lines (a note above 600)
+cargo xtask header [--check]     write include/trtc.h, or compare it
+cargo xtask stage DIR [--dev]    lay out include, lib, pkg-config and CMake files
+cargo xtask symbols DIR          only trtc_* leaves the staged .so and .a
+cargo xtask check                fmt, clippy, layers, files, header, fast tests
+cargo xtask test                 everything
+cargo xtask demo [--input FILE]  a two-way call through our server, measured
+cargo xtask bench packet|message instruction counts under callgrind";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let rest = args.get(1..).unwrap_or_default();
+    let outcome = match args.first().map(String::as_str) {
+        Some("layers") => layers::run(),
+        Some("files") => files::run(),
+        Some("header") => header::run(rest.iter().any(|a| a == "--check")),
+        Some("stage") => stage::run(rest),
+        Some("symbols") => symbols::run(rest),
+        Some("check") => test::check(),
+        Some("test") => test::run_everything(),
+        Some("demo") => demo::run(rest),
+        Some("bench") => bench::run(rest),
+        _ => Err(HELP.to_owned()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}
