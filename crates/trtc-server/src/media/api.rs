@@ -88,6 +88,8 @@ pub enum MediaCommand {
         kind: MediaKind,
         /// Starts muted: nothing is forwarded.
         muted: bool,
+        /// SDP name of the codec that the publisher wants to send; a browser leaves the order to the answer.
+        codec: Option<String>,
     },
     /// The publisher withdrew a track.
     RemoveTrack {

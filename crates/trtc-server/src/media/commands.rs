@@ -39,7 +39,7 @@ impl State {
                 }
                 index.into_iter().for_each(|i| self.mark(i));
             }
-            MediaCommand::ExpectTrack { member, cid, sid, kind, muted } => {
+            MediaCommand::ExpectTrack { member, cid, sid, kind, muted, codec } => {
                 let Some(publisher) = self.members.get_mut(&member).filter(|m| m.tracks.len() < TRACKS_MAX) else {
                     return self.stale();
                 };
@@ -50,7 +50,8 @@ impl State {
                 });
                 publisher.tracks.push(index);
                 self.track_by_sid.insert(sid.clone(), index);
-                self.tracks[index] = Some(TrackSlot { sid, cid, member, kind, muted, flowing: None });
+                self.tracks[index] =
+                    Some(TrackSlot { sid, cid, member, kind, muted, wanted_codec: codec, flowing: None });
                 self.bind_sections(member);
             }
             MediaCommand::RemoveTrack { member, sid } => match self.track_by_sid.get(&sid) {

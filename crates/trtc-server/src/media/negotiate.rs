@@ -22,6 +22,11 @@ impl State {
             member.publisher = Some(index);
         }
         let Some(link) = self.links.get_mut(index).and_then(Option::as_deref_mut) else { return };
+        for track in self.tracks.iter().flatten().filter(|t| t.member == key) {
+            if let Some(codec) = &track.wanted_codec {
+                link.peer.prefer_codec(&track.cid, codec);
+            }
+        }
         match link.peer.accept_offer(now, sdp) {
             Ok(answer) => {
                 self.learn_ufrag(index);

@@ -72,6 +72,8 @@ pub(super) struct TrackSlot {
     pub(super) member: MemberKey,
     pub(super) kind: MediaKind,
     pub(super) muted: bool,
+    /// Goes first in the answer.
+    pub(super) wanted_codec: Option<String>,
     /// Known with the first packet.
     pub(super) flowing: Option<Flowing>,
 }

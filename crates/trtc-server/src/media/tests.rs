@@ -121,7 +121,9 @@ fn a_track_and_data_reach_another_member() {
         rtx_ssrc: None,
     });
     let (cid, sid) = ("cid".to_owned(), "TR_v".to_owned());
-    media.send(MediaCommand::ExpectTrack { member: 1, cid, sid, kind: MediaKind::Video, muted: false }).expect("queue");
+    media
+        .send(MediaCommand::ExpectTrack { member: 1, cid, sid, kind: MediaKind::Video, muted: false, codec: None })
+        .expect("queue");
     media.send(MediaCommand::Offer { member: 1, sdp: a.peer.create_offer(), id: 7 }).expect("queue");
     let answer = event(&mut [&mut a, &mut b], &mut events_a, |e| matches!(e, MediaEvent::Answer { .. }));
     let MediaEvent::Answer { sdp, id: 7 } = answer else { panic!("{answer:?}") };

@@ -32,7 +32,12 @@ impl Room {
         let published = TrackPublishedResponse { cid: request.cid.clone(), track: Some(track.info.clone()) };
         member.tracks.push(track);
         let kind = if request.r#type() == TrackType::Video { MediaKind::Video } else { MediaKind::Audio };
-        self.media(key, MediaCommand::ExpectTrack { member: key, cid: request.cid, sid, kind, muted: request.muted });
+        // The first is the one to send; others are backups.
+        let codec =
+            request.simulcast_codecs.first().map(|c| c.codec.rsplit('/').next().unwrap_or_default().to_lowercase());
+        let codec = codec.filter(|name| !name.is_empty());
+        let (cid, muted) = (request.cid, request.muted);
+        self.media(key, MediaCommand::ExpectTrack { member: key, cid, sid, kind, muted, codec });
         self.send(key, messages::encode(Message::TrackPublished(published)));
     }
 

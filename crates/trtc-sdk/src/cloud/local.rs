@@ -1,0 +1,269 @@
+//! Local streams.
+use super::Cloud;
+use crate::local::slot;
+use crate::params::{
+    AudioInput, FileSource, PatternSource, RenderFrame, VideoEncoderParam, VideoInput, within,
+};
+use crate::send::audio::AudioSource;
+use crate::send::files::{VideoFile, WavFile, is_wav};
+use crate::send::resample::Resampler;
+use crate::send::video::VideoSource;
+use crate::shared::media_now;
+use crate::receive::cell::RenderCallback;
+use std::sync::Arc;
+use trtc_media::convert::i420_from;
+use trtc_media::tone::Tone;
+use trtc_types::{AudioQuality, Code, Error, Result, StreamType, VideoFrame};
+
+impl Cloud {
+    /// Takes the camera. There is no device support yet: it warns with 1111 and nothing is sent.
+    ///
+    /// # Errors
+    /// On a closed instance.
+    pub fn start_local_preview(&self) -> Result<()> {
+        self.shared.check()?;
+        self.shared.warn(Code::WARN_CAMERA_DEVICE_EMPTY, "no camera; enable custom video capture or start a source");
+        Ok(())
+    }
+
+    /// Size, rate and bitrate of the main or sub stream, also while it runs.
+    ///
+    /// # Errors
+    /// `INVALID_PARAMETER`; `NOT_SUPPORTED` for the small stream.
+    pub fn set_video_encoder_param(&self, stream: StreamType, param: VideoEncoderParam) -> Result<()> {
+        self.shared.check()?;
+        let (index, param) = (slot(stream)?, param.checked()?);
+        let mut state = self.shared.state.lock();
+        let video = &mut state.local.videos[index];
+        (video.param, video.param_set) = (param, true);
+        if let Some(running) = &mut video.running {
+            running.param = param;
+            running.sender.set_param(param);
+        }
+        Ok(())
+    }
+
+    /// Starts or ends a stream of the host's own pictures.
+    ///
+    /// # Errors
+    /// `NOT_SUPPORTED` for the small stream.
+    pub fn enable_custom_video_capture(&self, stream: StreamType, enable: bool) -> Result<()> {
+        self.shared.check()?;
+        let index = slot(stream)?;
+        let custom = { self.shared.state.lock().local.videos[index].custom };
+        match (enable, custom) {
+            (true, false) => self.start_video(index, VideoSource::Custom, None),
+            (false, true) => self.stop_video(index),
+            _ => Ok(()),
+        }
+    }
+
+    /// Sends one picture of the host. It is copied; the newest wins.
+    ///
+    /// # Errors
+    /// `REFUSED` without custom capture, `INVALID_PARAMETER`, `QUEUE_FULL` when an older picture was dropped for it.
+    pub fn send_custom_video(&self, stream: StreamType, input: &VideoInput<'_>) -> Result<()> {
+        self.shared.check()?;
+        let index = slot(stream)?;
+        within("width", input.width, 16, 3840)?;
+        within("height", input.height, 16, 2160)?;
+        if !input.width.is_multiple_of(2) || !input.height.is_multiple_of(2) {
+            return Err(Error::invalid(format!("width and height must be even, got {}x{}", input.width, input.height)));
+        }
+        let sender = {
+            let state = self.shared.state.lock();
+            let video = &state.local.videos[index];
+            match &video.running {
+                Some(running) if video.custom => running.sender.clone(),
+                _ => return Err(Error::new(Code::REFUSED, "custom video capture is not enabled for this stream")),
+            }
+        };
+        let picture = i420_from(input.format, input.width as usize, input.height as usize, input.planes)?;
+        let time = input.time.unwrap_or_else(media_now);
+        if sender.push(VideoFrame { picture: Arc::new(picture), time }) {
+            return Ok(());
+        }
+        Err(Error::new(Code::QUEUE_FULL, "an older picture was still waiting; it was dropped for this one"))
+    }
+
+    /// Plays a file as the main (or sub) picture or, for `.wav`, as the microphone.
+    ///
+    /// # Errors
+    /// `FILE` when it cannot be read or has an unknown format; `INVALID_PARAMETER`.
+    pub fn start_file_source(&self, stream: StreamType, source: &FileSource) -> Result<()> {
+        self.shared.check()?;
+        if is_wav(&source.path) {
+            let wav = WavFile::open(&source.path)?;
+            let converter = Resampler::new(wav.rate, 48_000, 2);
+            return self.start_audio(AudioSource::File { wav, at: 0, repeat: source.repeat, converter });
+        }
+        let index = slot(stream)?;
+        let file = VideoFile::open(source)?;
+        let own = VideoEncoderParam {
+            width: file.width,
+            height: file.height,
+            fps: file.fps,
+            // 0.1 bit a pixel and frame.
+            bitrate_kbps: (file.width * file.height / 100 * file.fps / 100).clamp(200, 8000),
+            min_bitrate_kbps: 0,
+        };
+        self.start_video(index, VideoSource::File(file), own.checked().ok())
+    }
+
+    /// Sends the built-in pattern.
+    ///
+    /// # Errors
+    /// `INVALID_PARAMETER`; `NOT_SUPPORTED` for the small stream.
+    pub fn start_pattern_source(&self, stream: StreamType, pattern: PatternSource) -> Result<()> {
+        self.shared.check()?;
+        let index = slot(stream)?;
+        within("tone_hz", pattern.tone_hz, 50, 4000)?;
+        if pattern.video {
+            self.start_video(index, VideoSource::Pattern, None)?;
+        }
+        if pattern.audio {
+            self.start_audio(AudioSource::Pattern(Tone::new(f64::from(pattern.tone_hz))))?;
+        }
+        Ok(())
+    }
+
+    /// Ends whatever video source runs on `stream`; with the main stream also a file or pattern that sounds.
+    ///
+    /// # Errors
+    /// `NOT_SUPPORTED` for the small stream.
+    pub fn stop_source(&self, stream: StreamType) -> Result<()> {
+        self.shared.check()?;
+        self.stop_video(slot(stream)?)?;
+        let sounds = {
+            let state = self.shared.state.lock();
+            state.local.audio.on && !state.local.audio.custom
+        };
+        if stream == StreamType::Big && sounds { self.stop_local_audio() } else { Ok(()) }
+    }
+
+    /// Pauses or resumes a local stream; others see it become (un)available.
+    ///
+    /// # Errors
+    /// `NOT_SUPPORTED` for the small stream.
+    pub fn mute_local_video(&self, stream: StreamType, mute: bool) -> Result<()> {
+        self.shared.check()?;
+        let index = slot(stream)?;
+        let mut state = self.shared.state.lock();
+        let member = state.member.clone();
+        let video = &mut state.local.videos[index];
+        video.muted = mute;
+        if let Some(running) = &video.running {
+            running.sender.set_muted(mute);
+        }
+        if let (Some(member), Some(cid)) = (member, video.cid.clone()) {
+            member.set_muted(&cid, mute);
+        }
+        Ok(())
+    }
+
+    /// Render callback for a local stream, on its `trtc-venc` thread; `None` ends it.
+    ///
+    /// # Errors
+    /// `NOT_SUPPORTED` for the small stream.
+    pub fn set_local_video_callback(&self, stream: StreamType, callback: Option<RenderCallback>) -> Result<()> {
+        self.shared.check()?;
+        let index = slot(stream)?;
+        self.shared.state.lock().local.videos[index].cell.set_callback(callback);
+        Ok(())
+    }
+
+
+    /// Takes the microphone. There is no device support yet: without a custom, file or pattern source it warns with 1201.
+    ///
+    /// # Errors
+    /// On a closed instance.
+    pub fn start_local_audio(&self, quality: AudioQuality) -> Result<()> {
+        self.shared.check()?;
+        self.shared.capture.set_quality(quality);
+        let on = {
+            let mut state = self.shared.state.lock();
+            state.local.set_quality(quality);
+            state.local.audio.on
+        };
+        if !on {
+            self.shared.warn(
+                Code::WARN_MICROPHONE_DEVICE_EMPTY,
+                "no microphone; enable custom audio capture or start a source",
+            );
+        }
+        Ok(())
+    }
+
+    /// Ends local sound, whatever its source; others see it become unavailable.
+    ///
+    /// # Errors
+    /// On a closed instance.
+    pub fn stop_local_audio(&self) -> Result<()> {
+        self.shared.check()?;
+        self.shared.capture.stop();
+        let mut state = self.shared.state.lock();
+        let member = state.member.clone();
+        let audio = &mut state.local.audio;
+        (audio.on, audio.custom) = (false, false);
+        if let (Some(cid), Some(member)) = (audio.cid.take(), member) {
+            member.unpublish(&cid);
+        }
+        Ok(())
+    }
+
+    /// Silences local sound. The track stays and carries silence; others see it become unavailable.
+    ///
+    /// # Errors
+    /// On a closed instance.
+    pub fn mute_local_audio(&self, mute: bool) -> Result<()> {
+        self.shared.check()?;
+        self.shared.capture.set_muted(mute);
+        let mut state = self.shared.state.lock();
+        state.local.audio.muted = mute;
+        if let (Some(member), Some(cid)) = (state.member.clone(), state.local.audio.cid.clone()) {
+            member.set_muted(&cid, mute);
+        }
+        Ok(())
+    }
+
+    /// Starts or ends sound pushed by the host.
+    ///
+    /// # Errors
+    /// On a closed instance.
+    pub fn enable_custom_audio_capture(&self, enable: bool) -> Result<()> {
+        self.shared.check()?;
+        let custom = { self.shared.state.lock().local.audio.custom };
+        match (enable, custom) {
+            (true, false) => self.start_audio(AudioSource::Custom),
+            (false, true) => self.stop_local_audio(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Sends 5 to 100 ms of the host's sound.
+    ///
+    /// # Errors
+    /// `REFUSED` without custom capture, `UNSUPPORTED_SAMPLERATE`, `INVALID_PARAMETER`, `QUEUE_FULL` when more than 1 s was
+    /// waiting and the oldest was dropped.
+    pub fn send_custom_audio(&self, input: AudioInput<'_>) -> Result<()> {
+        self.shared.check()?;
+        self.shared.capture.push(input)
+    }
+
+    /// Volume of local sound, 0..=150, default 100.
+    ///
+    /// # Errors
+    /// `INVALID_PARAMETER`.
+    pub fn set_audio_capture_volume(&self, volume: u32) -> Result<()> {
+        self.shared.check()?;
+        within("volume", volume, 0, 150)?;
+        self.shared.capture.set_volume(volume);
+        Ok(())
+    }
+
+    /// See [`Cloud::set_audio_capture_volume`].
+    #[must_use]
+    pub fn audio_capture_volume(&self) -> u32 {
+        self.shared.capture.volume()
+    }
+}
