@@ -5,27 +5,16 @@ mod remote;
 use crate::dispatcher::{Dispatcher, Handler};
 use crate::events::Event;
 use crate::gate::Gate;
-use crate::local::slot;
-use crate::params::{
-    AudioInput, CloudOptions, EnterParams, FileSource, PatternSource, RenderFrame, VideoEncoderParam, VideoInput,
-    within,
-};
-use crate::receive::audio::{RemoteAudioInfo, check_pull};
-use crate::receive::cell::RenderCallback;
+use crate::params::{CloudOptions, EnterParams, VideoEncoderParam};
 use crate::room::{Phase, RoomSink, State};
 use crate::send::audio::AudioSource;
-use crate::send::files::{VideoFile, WavFile, is_wav};
-use crate::send::resample::Resampler;
 use crate::send::video::VideoSource;
-use crate::shared::{AudioTap, Shared, media_now};
+use crate::shared::Shared;
 use crate::threads;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
-use trtc_media::convert::i420_from;
-use trtc_media::tone::Tone;
 use trtc_member::{Member, MemberConfig};
-use trtc_types::{AppScene, AudioFrame, AudioQuality, Code, Error, Result, Role, StreamType, UserId, VideoFrame};
+use trtc_types::{AppScene, AudioQuality, Code, Error, Result, Role, StreamType, UserId};
 
 /// One room membership with its local and remote streams. Dropping it is [`Cloud::close`].
 ///
@@ -156,7 +145,6 @@ impl Cloud {
         (state.auto_audio, state.auto_video) = (auto_audio, auto_video);
         Ok(())
     }
-
 
     /// Sends a command message to everybody: `cmd_id` 1..=10, at most 1,000 bytes, 30 messages and 8,000 bytes in any second.
     ///

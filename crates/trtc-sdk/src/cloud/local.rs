@@ -1,15 +1,13 @@
 //! Local streams.
 use super::Cloud;
 use crate::local::slot;
-use crate::params::{
-    AudioInput, FileSource, PatternSource, RenderFrame, VideoEncoderParam, VideoInput, within,
-};
+use crate::params::{AudioInput, FileSource, PatternSource, VideoEncoderParam, VideoInput, within};
+use crate::receive::cell::RenderCallback;
 use crate::send::audio::AudioSource;
 use crate::send::files::{VideoFile, WavFile, is_wav};
 use crate::send::resample::Resampler;
 use crate::send::video::VideoSource;
 use crate::shared::media_now;
-use crate::receive::cell::RenderCallback;
 use std::sync::Arc;
 use trtc_media::convert::i420_from;
 use trtc_media::tone::Tone;
@@ -171,7 +169,6 @@ impl Cloud {
         self.shared.state.lock().local.videos[index].cell.set_callback(callback);
         Ok(())
     }
-
 
     /// Takes the microphone. There is no device support yet: without a custom, file or pattern source it warns with 1201.
     ///

@@ -1,12 +1,11 @@
 //! Remote streams.
 use super::Cloud;
 use crate::local::slot;
-use crate::params::{PlayedAudio, RenderFrame, within};
+use crate::params::{RenderFrame, within};
 use crate::receive::audio::{RemoteAudioInfo, check_pull};
 use crate::receive::cell::RenderCallback;
 use crate::room::Phase;
 use crate::shared::AudioTap;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use trtc_types::{AudioFrame, Code, Error, Result, StreamType, UserId};
 
@@ -102,7 +101,6 @@ impl Cloud {
         };
         cell.and_then(|c| c.take()).ok_or_else(|| Error::new(Code::NO_FRAME, "no new picture"))
     }
-
 
     /// Silences one user and stops pulling the sound. May be set before entering; forgotten at exit.
     ///

@@ -250,3 +250,59 @@ fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> Result<bool> {
 fn file_error(path: &Path, why: impl std::fmt::Display) -> Error {
     Error::new(Code::FILE, format!("{}: {why}", path.display()))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use trtc_codec::H264Encoder;
+    use trtc_media::pattern::{Pattern, read_time_code};
+    use trtc_types::{EncoderTarget, VideoEncoder, VideoFrame};
+
+    fn h264(frames: u32, key_every: u32) -> (std::path::PathBuf, u32) {
+        let target = EncoderTarget { width: 320, height: 192, bitrate_bps: 600_000, fps: 15 };
+        let mut encoder = H264Encoder::new(target).unwrap();
+        let (mut data, mut units) = (Vec::new(), 0);
+        for i in 0..frames {
+            let picture = Arc::new(Pattern::new(320, 192).frame(i, i));
+            let frame = VideoFrame { picture, time: Duration::from_millis(u64::from(i) * 66) };
+            if let Some(unit) = encoder.encode(&frame, i % key_every == 0).unwrap() {
+                data.extend_from_slice(&unit.data);
+                units += 1;
+            }
+        }
+        let path = std::env::temp_dir().join(format!("trtc-files-{}-{key_every}.h264", std::process::id()));
+        std::fs::write(&path, data).unwrap();
+        (path, units)
+    }
+
+    #[test]
+    fn a_plain_h264_file_is_passed_through_and_repeats() {
+        let (path, units) = h264(20, 10);
+        let mut file = VideoFile::open(&FileSource { fps: 15, ..FileSource::new(&path) }).unwrap();
+        std::fs::remove_file(path).unwrap();
+        assert_eq!((file.width, file.height, file.fps), (320, 192, 15));
+        for i in 0..2 * units {
+            let Some(Picture::Encoded(unit)) = file.next().unwrap() else {
+                panic!("unit {i} is missing or re-encoded")
+            };
+            assert_eq!(unit.key, h264::is_key(&unit.data));
+            assert!(unit.key || i % units != 0);
+        }
+    }
+
+    #[test]
+    fn key_frames_far_apart_are_decoded_to_be_encoded_anew() {
+        let (path, units) = h264(40, 1000);
+        let source = FileSource { fps: 15, repeat: false, ..FileSource::new(&path) };
+        let mut file = VideoFile::open(&source).unwrap();
+        std::fs::remove_file(path).unwrap();
+        let mut seen = 0;
+        while let Some(picture) = file.next().unwrap() {
+            let Picture::Raw(picture) = picture else { panic!("passed through") };
+            assert!(read_time_code(&picture).is_some());
+            seen += 1;
+        }
+        assert!(seen + 1 >= units, "{seen} of {units}");
+    }
+}
