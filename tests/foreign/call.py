@@ -28,7 +28,7 @@ def main(kind):
     checks.that(summary, "our member gives a summary")
     checks.that(ours.wait("user_left", 1, user="python"), "our member sees the other go")
     if verdict:
-        judge_foreign(checks, verdict)
+        judge_foreign(checks, kind, verdict)
     if summary:
         judge_ours(checks, summary)
     mutes(checks, server, picture)
@@ -36,12 +36,15 @@ def main(kind):
     checks.finish()
 
 
-def judge_foreign(checks, verdict):
+def judge_foreign(checks, kind, verdict):
     """What the Python client received from us."""
     video, audio, data = verdict["video"], verdict["audio"], verdict["data"]
     print("python received:", {k: v for k, v in verdict.items() if k != "events" and k != "data"})
     checks.that(video["frames"] > 100, "python decodes our H.264", video["frames"])
-    checks.that(video["seen_ratio"] >= 0.95, "python reads the time code of 95 % of the frames", video["seen_ratio"])
+    # livekit-server sometimes starts a stream with its first key frame and then nothing for 0.6 s: there the first 1.5 s are
+    # printed, not judged.
+    ratio = "steady_ratio" if kind == "livekit" else "seen_ratio"
+    checks.that(video[ratio] >= 0.95, f"python reads the time code of 95 % of the frames ({ratio})", video[ratio])
     checks.that(video["in_order"], "in order")
     checks.that((video["psnr_db"] or 0) >= 28, "PSNR at least 28 dB", video["psnr_db"])
     checks.that(audio["tone_hz"] and abs(audio["tone_hz"] - 440) <= 2, "python hears our tone within 2 Hz", audio["tone_hz"])

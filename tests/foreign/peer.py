@@ -21,7 +21,7 @@ class Picture:
 
     def __init__(self, clip):
         self.clip, self.frames, self.indices, self.psnr, self.first_at, self.last_at = clip, 0, [], [], None, None
-        self.size = None
+        self.size, self.kept = None, []
 
     def take(self, frame):
         now = time.monotonic()
@@ -29,24 +29,39 @@ class Picture:
         self.last_at = now
         self.frames += 1
         self.size = (frame.width, frame.height)
-        luma = np.frombuffer(frame.data, np.uint8)[: frame.width * frame.height].reshape(frame.height, frame.width)
-        code = timecode.read(luma)
-        if code is None:
-            return
-        self.indices.append(code[1])
-        if self.clip is not None and self.frames % 15 == 0 and self.size == (self.clip.width, self.clip.height):
-            sent = self.clip.luma(code[1])
-            mask_from = timecode.code_rows(frame.height)  # the code carries the sender's clock; the rest is known
-            error = np.mean((luma[mask_from:].astype(float) - sent[mask_from:]) ** 2)
-            self.psnr.append(99.0 if error == 0 else 10 * np.log10(255**2 / error))
+        # Judged after the call: while it runs, this process only copies.
+        height = frame.height if self.frames % 15 == 0 else frame.height // 4
+        self.kept.append((frame.height, bytes(frame.data[: frame.width * height])))
+
+    def judge(self):
+        for height, data in self.kept:
+            width = self.size[0]
+            luma = np.frombuffer(data, np.uint8).reshape(-1, width)
+            code = timecode.read(luma, height)
+            if code is None:
+                continue
+            self.indices.append(code[1])
+            if self.clip is not None and len(luma) == height and (width, height) == (self.clip.width, self.clip.height):
+                sent = self.clip.luma(code[1])
+                below = timecode.code_rows(height)  # the code carries the sender's clock; the rest is known
+                error = np.mean((luma[below:].astype(float) - sent[below:]) ** 2)
+                self.psnr.append(99.0 if error == 0 else 10 * np.log10(255**2 / error))
+        self.kept = []
+
+    @staticmethod
+    def seen_ratio(indices):
+        return round(len(set(indices)) / (max(indices) - min(indices) + 1), 4) if indices else 0
 
     def verdict(self):
-        span = max(self.indices) - min(self.indices) + 1 if self.indices else 0
+        self.judge()
         return {
             "frames": self.frames,
             "size": self.size,
-            "seen_ratio": round(len(set(self.indices)) / span, 4) if span else 0,
+            "seen_ratio": self.seen_ratio(self.indices),
+            "steady_ratio": self.seen_ratio([i for i in self.indices if i >= self.indices[0] + 45]),
             "in_order": self.indices == sorted(self.indices),
+            "gaps": [[a, b] for a, b in zip(self.indices, self.indices[1:]) if b - a > 1][:8],
+            "first_index": self.indices[0] if self.indices else None,
             "psnr_db": round(float(np.median(self.psnr)), 2) if self.psnr else None,
         }
 

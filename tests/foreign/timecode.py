@@ -19,9 +19,10 @@ def code_rows(height):
     return height // 4 + 8
 
 
-def read(luma):
-    """(time_ms, index) of a height x width luma plane, or None."""
-    height, width = luma.shape
+def read(luma, height=None):
+    """(time_ms, index) of a luma plane, or None. The plane may be cut below its top quarter if `height` is given."""
+    width = luma.shape[1]
+    height = height or luma.shape[0]
     grid = height // 4
     levels = []
     for i in range(COLUMNS * ROWS):
