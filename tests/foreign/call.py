@@ -11,16 +11,18 @@ def ordered(numbers):
 
 def main(kind):
     checks, server, picture = Checks(), Server(kind), clip()
-    ours = member(server, "call", "ours", "--publish", "pattern", "--subscribe", "--seconds", "13")
+    ours = member(server, "call", "ours", "--publish", "pattern", "--subscribe", "--seconds", "18")
     checks.that(ours.wait("joined", 10), "our member joins")
     time.sleep(1)
-    peer = python_peer(server, "call", "python", "--publish", "--clip", picture, "--seconds", "9")
+    # Later than it subscribes: on livekit-server this client often loses the first 0.6 s (or all) of a picture whose
+    # subscription falls together with its own publishing, also when the sender is another one of its kind.
+    peer = python_peer(server, "call", "python", "--publish", "--publish-after", "1", "--clip", picture, "--seconds", "9")
     joined = peer.wait("joined", 15)
     checks.that(joined, "the Python client joins", joined and f"{joined['at_ms']} ms")
     first = peer.wait("first_frame", 10)
     if checks.that(first, "the late joiner sees a picture"):
         delay = first["at_ms"] - joined["at_ms"]
-        checks.that(delay <= 500 or kind == "livekit", "the late joiner's picture comes within 500 ms of its join", f"{delay} ms")
+        checks.that(delay <= 500, "the late joiner's picture comes within 500 ms of its join", f"{delay} ms")
     checks.that(ours.wait("user_entered", 5, user="python"), "our member sees the other come")
     verdict = peer.wait("verdict", 25)
     checks.that(verdict, "the Python client gives a verdict")
@@ -28,7 +30,7 @@ def main(kind):
     checks.that(summary, "our member gives a summary")
     checks.that(ours.wait("user_left", 1, user="python"), "our member sees the other go")
     if verdict:
-        judge_foreign(checks, kind, verdict)
+        judge_foreign(checks, verdict)
     if summary:
         judge_ours(checks, summary)
     mutes(checks, server, picture)
@@ -36,15 +38,12 @@ def main(kind):
     checks.finish()
 
 
-def judge_foreign(checks, kind, verdict):
+def judge_foreign(checks, verdict):
     """What the Python client received from us."""
     video, audio, data = verdict["video"], verdict["audio"], verdict["data"]
     print("python received:", {k: v for k, v in verdict.items() if k != "events" and k != "data"})
     checks.that(video["frames"] > 100, "python decodes our H.264", video["frames"])
-    # livekit-server sometimes starts a stream with its first key frame and then nothing for 0.6 s: there the first 1.5 s are
-    # printed, not judged.
-    ratio = "steady_ratio" if kind == "livekit" else "seen_ratio"
-    checks.that(video[ratio] >= 0.95, f"python reads the time code of 95 % of the frames ({ratio})", video[ratio])
+    checks.that(video["seen_ratio"] >= 0.95, "python reads the time code of 95 % of the frames", video["seen_ratio"])
     checks.that(video["in_order"], "in order")
     checks.that((video["psnr_db"] or 0) >= 28, "PSNR at least 28 dB", video["psnr_db"])
     checks.that(audio["tone_hz"] and abs(audio["tone_hz"] - 440) <= 2, "python hears our tone within 2 Hz", audio["tone_hz"])

@@ -28,14 +28,14 @@ class Picture:
         self.first_at = self.first_at or now
         self.last_at = now
         self.frames += 1
-        self.size = (frame.width, frame.height)
+        if frame.width > 2:  # the client ends a stream with a picture of 2x2
+            self.size = (frame.width, frame.height)
         # Judged after the call: while it runs, this process only copies.
         height = frame.height if self.frames % 15 == 0 else frame.height // 4
-        self.kept.append((frame.height, bytes(frame.data[: frame.width * height])))
+        self.kept.append((frame.width, frame.height, bytes(frame.data[: frame.width * height])))
 
     def judge(self):
-        for height, data in self.kept:
-            width = self.size[0]
+        for width, height, data in self.kept:
             luma = np.frombuffer(data, np.uint8).reshape(-1, width)
             code = timecode.read(luma, height)
             if code is None:
@@ -58,7 +58,6 @@ class Picture:
             "frames": self.frames,
             "size": self.size,
             "seen_ratio": self.seen_ratio(self.indices),
-            "steady_ratio": self.seen_ratio([i for i in self.indices if i >= self.indices[0] + 45]),
             "in_order": self.indices == sorted(self.indices),
             "gaps": [[a, b] for a, b in zip(self.indices, self.indices[1:]) if b - a > 1][:8],
             "first_index": self.indices[0] if self.indices else None,
@@ -165,6 +164,7 @@ async def main(args):
     stop = asyncio.Event()
     published = asyncio.get_event_loop().create_future()
     senders = []
+    await asyncio.sleep(args.publish_after)
     if args.publish:
         senders.append(asyncio.ensure_future(publish_video(room, clip, stop)))
         senders.append(asyncio.ensure_future(publish_audio(room, args.tone, stop, published)))
@@ -192,7 +192,7 @@ def parse():
     parser = argparse.ArgumentParser()
     for name, kind, default in [
         ("url", str, None), ("token", str, None), ("seconds", float, 8), ("clip", str, None), ("width", int, 640),
-        ("height", int, 360), ("fps", int, 30), ("tone", float, 660), ("mute-at", float, 0),
+        ("height", int, 360), ("fps", int, 30), ("tone", float, 660), ("mute-at", float, 0), ("publish-after", float, 0),
     ]:
         parser.add_argument(f"--{name}", type=kind, default=default)
     parser.add_argument("--publish", action="store_true")
