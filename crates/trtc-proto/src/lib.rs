@@ -4,6 +4,7 @@
 pub mod command;
 pub mod jwt;
 pub mod livekit;
+pub mod ticket;
 
 /// `encode`, `decode` and friends of every message in [`livekit`].
 pub use prost::Message;
