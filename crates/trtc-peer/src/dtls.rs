@@ -11,13 +11,22 @@ use trtc_types::{Code, Error, Result};
 const FIRST_RETRY: Duration = Duration::from_millis(50);
 /// dimpl doubles its retry interval without a limit; here it is capped by running its clock ahead.
 const MAX_RETRY: Duration = Duration::from_millis(400);
-const RETRIES: usize = 16;
-/// Longer than any retry interval (50 ms x 1.5 x 2^16 is 1.4 h): a timer beyond it is not a retry.
-const IDLE: Duration = Duration::from_secs(6 * 3600);
+/// Once dimpl's own interval has passed `QUICK` (some 16 retries, 6 s) the rhythm is slower. Together it is half a
+/// minute: other stacks wait 1, 2, 4, 8 s between their tries, and most cannot follow a handshake that starts anew.
+const SLOW_RETRY: Duration = Duration::from_secs(2);
+const QUICK: Duration = Duration::from_secs(3600);
+const RETRIES: usize = 27;
+/// Longer than any retry interval (50 ms x 1.25 x 2^27 is 97 days): a timer beyond it is not a retry.
+const IDLE: Duration = Duration::from_secs(365 * 86_400);
 /// A client that is not through by then starts anew.
-const CLIENT_DEADLINE: Duration = Duration::from_secs(8);
+const CLIENT_DEADLINE: Duration = Duration::from_secs(20);
+/// When the server's last flight is first repeated, and how often at twice the interval each.
+const FIRST_REPEAT: Duration = Duration::from_millis(250);
+const REPEATS: u32 = 5;
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(100);
 const MAX_RESTARTS: u32 = 64;
+/// handshake_failure in plain text: the other side has to start anew.
+const FATAL_ALERT: [u8; 15] = [21, 254, 253, 0, 0, 0, 0, 0, 0, 255, 255, 0, 2, 2, 40];
 const MAX_QUEUE: usize = 1024;
 const POLL_BUFFER: usize = 4096;
 
@@ -28,7 +37,7 @@ pub(crate) fn shared_config() -> Result<Arc<dimpl::Config>> {
         .use_server_cookie(false)
         .flight_start_rto(FIRST_RETRY)
         .flight_retries(RETRIES)
-        .handshake_timeout(IDLE * 40)
+        .handshake_timeout(IDLE * 5)
         .build()
         .map(Arc::new)
         .map_err(|error| Error::new(Code::FAILED, format!("DTLS configuration: {error:?}")))
@@ -63,12 +72,21 @@ pub(crate) struct Dtls {
     hello: Option<[u8; 32]>,
     /// Something that only a finished client can send has arrived.
     confirmed: bool,
+    last_flight: Option<LastFlight>,
     peer: String,
     keys: Option<(Profile, Vec<u8>)>,
     out: VecDeque<Bytes>,
     events: VecDeque<DtlsEvent>,
     pub errors: u64,
     pub dropped: u64,
+}
+
+/// What the server said last. Nobody acknowledges it, and a client that missed it asks again only after its own timer
+/// (1 s and more, few times); so it is repeated until the client shows that it has the keys.
+struct LastFlight {
+    datagrams: Vec<Bytes>,
+    at: Instant,
+    repeats: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -93,6 +111,7 @@ impl Dtls {
             restarts: 0,
             hello: None,
             confirmed: false,
+            last_flight: None,
             peer: String::new(),
             keys: None,
             out: VecDeque::new(),
@@ -119,6 +138,7 @@ impl Dtls {
     /// The other side uses the keys: it has finished, and its old ClientHello cannot start anything any more.
     pub fn confirm(&mut self) {
         self.confirmed = true;
+        self.last_flight = None;
     }
 
     pub fn feed(&mut self, now: Instant, datagram: &[u8]) {
@@ -127,6 +147,10 @@ impl Dtls {
         }
         if !self.is_client && !self.confirmed {
             self.notice_new_client(now, datagram);
+            if self.restarts > 0 && self.hello.is_none() && !is_client_hello(datagram) {
+                // it goes on with a handshake that we have forgotten
+                return self.emit(Bytes::from_static(&FATAL_ALERT));
+            }
         }
         self.step(now);
         if self.state == State::Closed || self.restart_at.is_some() {
@@ -163,7 +187,8 @@ impl Dtls {
         }
         let deadline = self.client_deadline().filter(|_| self.restart_at.is_none());
         let retry = self.next.filter(|_| self.restart_at.is_none());
-        [self.restart_at, deadline, retry].into_iter().flatten().min()
+        let repeat = self.last_flight.as_ref().map(|flight| flight.at);
+        [self.restart_at, deadline, retry, repeat].into_iter().flatten().min()
     }
 
     pub fn tick(&mut self, now: Instant) {
@@ -175,6 +200,9 @@ impl Dtls {
             self.restart(now, "deadline");
         } else if self.restart_at.is_none() && self.next.is_some_and(|at| at <= now) {
             self.step(now);
+        }
+        if let Some(flight) = self.last_flight.take_if(|flight| flight.at <= now) {
+            self.repeat(now, flight);
         }
     }
 
@@ -234,7 +262,23 @@ impl Dtls {
         self.attempt_since = now;
         self.hello = None;
         self.keys = None;
+        self.last_flight = None;
         self.step(now);
+    }
+
+    fn repeat(&mut self, now: Instant, mut flight: LastFlight) {
+        flight.datagrams.iter().cloned().for_each(|datagram| self.emit(datagram));
+        flight.repeats += 1;
+        flight.at = now + FIRST_REPEAT * (1 << flight.repeats);
+        self.last_flight = Some(flight).filter(|flight| flight.repeats < REPEATS);
+    }
+
+    fn emit(&mut self, datagram: Bytes) {
+        if self.out.len() < MAX_QUEUE {
+            self.out.push_back(datagram);
+        } else {
+            self.dropped += 1;
+        }
     }
 
     /// dimpl is consistent only after a full drain.
@@ -242,13 +286,11 @@ impl Dtls {
         let mut buffer = [0u8; POLL_BUFFER];
         let mut large = Vec::new();
         let mut connected = false;
+        let sent = self.out.len();
         loop {
             let buffer = if large.is_empty() { &mut buffer[..] } else { &mut large[..] };
             match self.inner.poll_output(buffer) {
-                Output::Packet(packet) if self.out.len() < MAX_QUEUE => {
-                    self.out.push_back(Bytes::copy_from_slice(packet));
-                }
-                Output::Packet(_) => self.dropped += 1,
+                Output::Packet(packet) => self.emit(Bytes::copy_from_slice(packet)),
                 Output::BufferTooSmall { needed } => large.resize(needed.max(POLL_BUFFER), 0),
                 Output::Timeout(at) => {
                     self.plan(now, at);
@@ -260,7 +302,7 @@ impl Dtls {
                     self.keys = known_profile(profile).map(|profile| (profile, keys.to_vec()));
                 }
                 Output::ApplicationData(data) => {
-                    self.confirmed = true;
+                    self.confirm();
                     self.events.push_back(DtlsEvent::Data(Bytes::copy_from_slice(data)));
                 }
                 Output::CloseNotify => {
@@ -273,23 +315,26 @@ impl Dtls {
         if connected && self.state == State::Handshake {
             self.state = State::Connected;
             self.next = None;
+            if !self.is_client && !self.confirmed {
+                let datagrams = self.out.range(sent..).cloned().collect();
+                self.last_flight = Some(LastFlight { datagrams, at: now + FIRST_REPEAT, repeats: 0 });
+            }
             // in front of application data that came with the same datagram
             let fingerprint = self.peer.clone();
             self.events.push_front(DtlsEvent::Connected { fingerprint, keys: self.keys.take() });
         }
     }
 
-    /// Plans the next retry, at most `MAX_RETRY` ahead.
+    /// Plans the next retry by our rhythm instead of dimpl's.
     fn plan(&mut self, now: Instant, at: Instant) {
         let ahead = at.saturating_duration_since(now + self.skew);
         if self.state != State::Handshake || ahead > IDLE {
             self.next = None;
             return;
         }
-        if ahead > MAX_RETRY {
-            self.skew += ahead - MAX_RETRY;
-        }
-        self.next = Some(now + ahead.min(MAX_RETRY));
+        let interval = ahead.min(if ahead < QUICK { MAX_RETRY } else { SLOW_RETRY });
+        self.skew += ahead - interval;
+        self.next = Some(now + interval);
     }
 }
 
@@ -311,13 +356,19 @@ fn known_profile(profile: SrtpProfile) -> Option<Profile> {
     }
 }
 
-/// The random of an unencrypted ClientHello's first fragment (RFC 6347 4.2.2).
+/// Sizes of the headers of a record and of a handshake message (RFC 6347 4.1, 4.2.2).
+const RECORD: usize = 13;
+const HANDSHAKE: usize = 12;
+
+/// Begins with a fragment of an unencrypted ClientHello.
+fn is_client_hello(datagram: &[u8]) -> bool {
+    datagram.first() == Some(&22) && datagram.get(3..5) == Some(&[0, 0]) && datagram.get(RECORD) == Some(&1)
+}
+
+/// The random of a ClientHello's first fragment.
 fn hello_random(datagram: &[u8]) -> Option<[u8; 32]> {
-    const RECORD: usize = 13;
-    const HANDSHAKE: usize = 12;
-    let is_handshake = *datagram.first()? == 22 && datagram.get(3..5)? == [0, 0];
-    let is_hello = *datagram.get(RECORD)? == 1 && datagram.get(RECORD + 6..RECORD + 9)? == [0, 0, 0];
+    let is_first = datagram.get(RECORD + 6..RECORD + 9)? == [0, 0, 0];
+    (is_client_hello(datagram) && is_first).then_some(())?;
     let at = RECORD + HANDSHAKE + 2;
-    (is_handshake && is_hello).then_some(())?;
     datagram.get(at..at + 32)?.try_into().ok()
 }

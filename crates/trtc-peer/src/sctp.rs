@@ -59,8 +59,14 @@ impl Shared {
 #[derive(Debug)]
 pub(crate) enum SctpEvent {
     Open(String),
-    Data { label: String, data: Bytes, text: bool },
+    Data {
+        label: String,
+        data: Bytes,
+        text: bool,
+    },
     Closed(String),
+    /// The other side ended the association on purpose.
+    Ended,
     Failed(String),
 }
 
@@ -117,9 +123,10 @@ impl Sctp {
         self.pump(now);
     }
 
-    /// The other side's `a=max-message-size`; 0 means no limit.
+    /// The other side's `a=max-message-size`; 0 means no limit but that of our queue.
     pub fn set_max_send(&mut self, size: u32) {
-        self.max_send = if size == 0 { MAX_RECEIVE_MESSAGE } else { size.min(MAX_RECEIVE_MESSAGE) };
+        const MOST: u32 = MAX_BUFFERED as u32;
+        self.max_send = if size == 0 { MOST } else { size.min(MOST) };
         if let Some((_, association)) = &mut self.association {
             association.set_max_send_message_size(self.max_send);
         }
@@ -174,6 +181,9 @@ impl Sctp {
 
     /// A packet from DTLS.
     pub fn feed(&mut self, now: Instant, packet: Bytes) {
+        if is_farewell(&packet) {
+            self.lose(SctpEvent::Ended);
+        }
         match self.endpoint.handle(now, PEER, None, None, packet) {
             Some((handle, DatagramEvent::NewAssociation(mut association))) => {
                 association.set_max_send_message_size(self.max_send);
@@ -278,13 +288,15 @@ impl Sctp {
             }
             Event::Stream(StreamEvent::Readable { id }) => note(&mut self.readable, id),
             Event::Stream(StreamEvent::Finished { id } | StreamEvent::Stopped { id, .. }) => self.closed(id),
-            Event::HandshakeFailed { reason } => self.fail(&format!("SCTP handshake: {reason:?}")),
-            Event::AssociationLost { reason } => self.fail(&format!("SCTP lost: {reason:?}")),
+            Event::HandshakeFailed { reason } => {
+                self.lose(SctpEvent::Failed(format!("SCTP handshake: {reason:?}")));
+            }
+            Event::AssociationLost { reason } => self.lose(SctpEvent::Failed(format!("SCTP lost: {reason:?}"))),
             _ => {}
         }
     }
 
-    fn fail(&mut self, reason: &str) {
+    fn lose(&mut self, how: SctpEvent) {
         if !self.lost {
             self.lost = true;
             self.established = false;
@@ -293,7 +305,7 @@ impl Sctp {
                     self.events.push_back(SctpEvent::Closed(channel.label));
                 }
             }
-            self.events.push_back(SctpEvent::Failed(reason.to_owned()));
+            self.events.push_back(how);
         }
     }
 
@@ -416,6 +428,26 @@ fn queue(paced: &mut VecDeque<Bytes>, dropped: &mut u64, transmit: Transmit) {
     }
 }
 
+/// Whether a packet ends the association on purpose: SHUTDOWN, or an ABORT for no other cause than the user's will
+/// (RFC 9260 3.3.7, 3.3.8, 3.3.10.12). sctp-proto gives one reason for that and for violations of the protocol.
+fn is_farewell(packet: &[u8]) -> bool {
+    const COMMON_HEADER: usize = 12;
+    const ABORT: u8 = 6;
+    const SHUTDOWN: u8 = 7;
+    const USER_INITIATED: [u8; 2] = [0, 12];
+    let mut chunks = packet.get(COMMON_HEADER..).unwrap_or_default();
+    while let &[kind, _, high, low, ..] = chunks {
+        let length = usize::from(u16::from_be_bytes([high, low])).max(4);
+        let causes = chunks.get(4..length).unwrap_or_default();
+        match kind {
+            SHUTDOWN => return true,
+            ABORT => return causes.is_empty() || causes.starts_with(&USER_INITIATED),
+            _ => chunks = chunks.get(length.next_multiple_of(4)..).unwrap_or_default(),
+        }
+    }
+    false
+}
+
 fn note(ids: &mut Vec<u16>, id: u16) {
     if !ids.contains(&id) {
         ids.push(id);
@@ -425,3 +457,6 @@ fn note(ids: &mut Vec<u16>, id: u16) {
 fn no_association() -> Error {
     Error::new(Code::DISCONNECTED, "the data channels are not connected")
 }
+
+#[cfg(test)]
+mod tests;

@@ -113,7 +113,7 @@ pub enum PeerEvent {
         /// Its label.
         label: String,
     },
-    /// The other side closed the transport properly.
+    /// The other side left on purpose: it closed DTLS, or the SCTP association, which stacks close first.
     Closed,
 }
 

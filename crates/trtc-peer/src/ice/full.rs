@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 const FIRST_RETRY: Duration = Duration::from_millis(50);
 /// The retry interval doubles this many times, to 800 ms.
 const MAX_DOUBLINGS: u32 = 4;
-/// Checks without an answer until a pair is given up (7 s).
+/// Checks without an answer until a pair is given up (7 s). The path is checked until it is declared dead: a lite agent
+/// would never bring it back by itself.
 const MAX_TRIES: u32 = 12;
 const CONSENT_INTERVAL: Duration = Duration::from_millis(2500);
 /// A path silent for so long loses against a pair that answers.
@@ -129,11 +130,12 @@ impl Full {
     fn check(&mut self, shared: &mut Shared, now: Instant, at: usize) {
         let (Some(remote), Some(local)) = (&shared.remote, &self.checking_with) else { return };
         let pair = &mut self.pairs[at];
-        if pair.tries >= MAX_TRIES {
+        let on_path = shared.path == Some(pair.address);
+        if pair.tries >= MAX_TRIES && !on_path {
             pair.next = None;
             return;
         }
-        let nominating = self.controlling && pair.valid && shared.path == Some(pair.address);
+        let nominating = self.controlling && pair.valid && on_path;
         let transaction: TransactionId = rand::random();
         let role = if self.controlling { stun::ICE_CONTROLLING } else { stun::ICE_CONTROLLED };
         let mut request = Builder::new(stun::REQUEST, &transaction)

@@ -183,6 +183,13 @@ impl Peer {
                     SctpEvent::Open(label) => PeerEvent::ChannelOpen { label },
                     SctpEvent::Data { label, data, text } => PeerEvent::Data { label, data, text },
                     SctpEvent::Closed(label) => PeerEvent::ChannelClosed { label },
+                    SctpEvent::Ended | SctpEvent::Failed(_) if self.state == State::Closed => continue,
+                    SctpEvent::Ended => {
+                        // The close_notify that belongs to it may be lost; ours is the answer.
+                        dtls.close(now);
+                        self.state = State::Closed;
+                        PeerEvent::Closed
+                    }
                     SctpEvent::Failed(reason) => PeerEvent::Failed(reason),
                 });
             }

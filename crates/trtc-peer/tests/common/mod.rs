@@ -1,11 +1,14 @@
 //! Two peers and a lossy network in virtual time.
 #![allow(dead_code, reason = "each test binary uses a part")]
-use std::collections::BinaryHeap;
+pub mod rtp;
+pub mod wire;
+
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use trtc_peer::{Config, IceRole, Identity, Incoming, Peer, PeerEvent, SendTrack, Setup};
 use trtc_types::{CodecKind, MediaKind};
+use wire::Wire;
 
 /// xorshift64*
 pub struct Random(pub u64);
@@ -53,30 +56,6 @@ pub fn track(kind: MediaKind, ssrc: u32) -> SendTrack {
     }
 }
 
-struct Flying {
-    at: Instant,
-    order: u64,
-    to: usize,
-    datagram: Vec<u8>,
-}
-
-impl PartialEq for Flying {
-    fn eq(&self, other: &Self) -> bool {
-        self.order == other.order
-    }
-}
-impl Eq for Flying {}
-impl PartialOrd for Flying {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Flying {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (other.at, other.order).cmp(&(self.at, self.order))
-    }
-}
-
 /// Peers 0 (offers first) and 1 at the addresses 1 and 2.
 pub struct Net {
     pub now: Instant,
@@ -84,14 +63,10 @@ pub struct Net {
     pub events: [Vec<PeerEvent>; 2],
     pub rtp: [Vec<Vec<u8>>; 2],
     pub rtcp: [Vec<Vec<u8>>; 2],
-    pub random: Random,
-    pub loss_percent: u32,
-    pub delay: Duration,
+    pub wire: Wire,
     pub ticks: u64,
     /// Receiver and bytes of everything sent, when wanted.
     pub capture: Option<Vec<(usize, Vec<u8>)>>,
-    flying: BinaryHeap<Flying>,
-    order: u64,
 }
 
 impl Net {
@@ -103,13 +78,9 @@ impl Net {
             events: [Vec::new(), Vec::new()],
             rtp: [Vec::new(), Vec::new()],
             rtcp: [Vec::new(), Vec::new()],
-            random: Random(seed | 1),
-            loss_percent: 0,
-            delay: Duration::from_millis(25),
+            wire: Wire::new(seed),
             ticks: 0,
             capture: None,
-            flying: BinaryHeap::new(),
-            order: 0,
         }
     }
 
@@ -130,16 +101,13 @@ impl Net {
                 return Some(self.now - start);
             }
             let timer = self.peers.iter().filter_map(Peer::timeout).min();
-            let arrival = self.flying.peek().map(|flying| flying.at);
-            let Some(next) = timer.into_iter().chain(arrival).min().filter(|at| *at <= end) else {
+            let Some(next) = timer.into_iter().chain(self.wire.arrival()).min().filter(|at| *at <= end) else {
                 self.now = end;
                 return None;
             };
             self.now = self.now.max(next);
-            while let Some(flying) = self.flying.peek().filter(|flying| flying.at <= self.now) {
-                let to = flying.to;
-                let Some(flying) = self.flying.pop() else { break };
-                self.deliver(to, address(2 - to as u8), flying.datagram);
+            while let Some((to, datagram)) = self.wire.receive(self.now) {
+                self.deliver(to, address(2 - to as u8), datagram);
             }
             for peer in &mut self.peers {
                 if peer.timeout().is_some_and(|at| at <= self.now) {
@@ -166,11 +134,7 @@ impl Net {
         if let Some(capture) = &mut self.capture {
             capture.push((1 - from, datagram.clone()));
         }
-        if !self.random.chance(self.loss_percent) {
-            self.order += 1;
-            let jitter = Duration::from_micros(self.random.below(2000) as u64);
-            self.flying.push(Flying { at: self.now + self.delay + jitter, order: self.order, to: 1 - from, datagram });
-        }
+        self.wire.send(self.now, 1 - from, datagram);
     }
 
     fn collect(&mut self) {
