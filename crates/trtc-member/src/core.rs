@@ -265,7 +265,7 @@ impl Core {
                 self.opening = true;
                 self.actions.push_back(NetAction::OpenUdp);
             }
-            Action::Event(event) => self.event(event),
+            Action::Event(event) => self.event(now, event),
             Action::RemoveTrack { cid } => {
                 if let (Some(section), Some([peer, _])) = (self.publish.remove(&cid), &mut self.peers) {
                     peer.remove_send(section);
@@ -316,7 +316,7 @@ impl Core {
         }
     }
 
-    fn event(&mut self, event: Event) {
+    fn event(&mut self, now: Instant, event: Event) {
         match &event {
             Event::TrackAvailable(track) | Event::TrackUpdated(track) => self.receive.track_available(track),
             Event::TrackUnavailable { sid, .. } => self.receive.track_gone(sid),
@@ -324,6 +324,7 @@ impl Core {
             Event::LocalTrackFailed { cid, .. } => {
                 self.publish.remove(cid);
             }
+            Event::LocalTrackMuted { cid, muted } => self.publish.set_muted(now, cid, *muted, &mut self.told),
             _ => {}
         }
         self.told.push_back(Delivery::Event(event));

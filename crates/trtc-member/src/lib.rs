@@ -106,7 +106,7 @@ pub struct ReceivedAudio {
 /// Starts to join. The outcome is [`Event::Joined`] or [`Event::JoinFailed`].
 ///
 /// # Errors
-/// `INVALID_PARAMETER` for an unusable URL or a missing token, `NOT_SUPPORTED` for unencrypted signalling to another machine,
+/// `INVALID_PARAMETER` for an unusable URL, a missing token, or unencrypted signalling to another machine without `allow_plain`,
 /// `FAILED` when the net thread cannot be started.
 pub fn join(config: MemberConfig, sink: Arc<dyn MemberSink>) -> Result<Member> {
     let base = ServerUrl::parse(&config.url)?;
@@ -115,7 +115,7 @@ pub fn join(config: MemberConfig, sink: Arc<dyn MemberSink>) -> Result<Member> {
     }
     if !base.secure && !base.is_loopback() && !config.allow_plain {
         return Err(Error::invalid(
-            "server_url must start with https:// or wss:// unless the server is on this machine",
+            "server_url must start with https:// or wss:// unless the server is on this machine or allow_plain is set",
         ));
     }
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

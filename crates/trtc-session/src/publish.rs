@@ -229,11 +229,13 @@ impl Session {
 
     pub(crate) fn muted_by_server(&mut self, sid: &str, muted: bool) {
         let Some(cid) = self.publications.by_sid(sid) else { return };
-        if let Some(publication) = self.publications.tracks.get_mut(&cid) {
+        let Some(publication) = self.publications.tracks.get_mut(&cid) else { return };
+        if let State::Published(info) = &mut publication.state {
+            info.muted = muted;
+        }
+        if publication.track.muted != muted {
             publication.track.muted = muted;
-            if let State::Published(info) = &mut publication.state {
-                info.muted = muted;
-            }
+            self.tell(Event::LocalTrackMuted { cid, muted });
         }
     }
 

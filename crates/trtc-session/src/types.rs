@@ -212,6 +212,13 @@ pub enum Event {
         /// Why.
         error: Error,
     },
+    /// The server muted or unmuted a local track.
+    LocalTrackMuted {
+        /// Client id.
+        cid: String,
+        /// Muted from now on.
+        muted: bool,
+    },
     /// The server changed what is allowed.
     PrivilegesChanged(Privileges),
     /// A user packet that is no command.

@@ -139,6 +139,21 @@ fn refused_tracks_are_told() {
 }
 
 #[test]
+fn a_mute_by_the_server_is_told_once_and_not_answered() {
+    let mut rig = Rig::joined();
+    publish(&mut rig, "a");
+    let sid = "TR_a".to_owned();
+    for muted in [true, true, false] {
+        rig.say(Response::Mute(lk::MuteTrackRequest { sid: sid.clone(), muted }));
+    }
+    let told = |muted| Event::LocalTrackMuted { cid: "a".into(), muted };
+    assert_eq!(rig.take_events(), [told(true), told(false)]);
+    assert!(rig.take_sent().is_empty());
+    rig.say(Response::Mute(lk::MuteTrackRequest { sid: "TR_nobody".into(), muted: true }));
+    assert!(rig.take_events().is_empty());
+}
+
+#[test]
 fn a_broken_socket_is_resumed() {
     let mut rig = Rig::joined();
     publish(&mut rig, "a");
