@@ -9,6 +9,9 @@ pub struct ServerConfig {
     pub bind_http: SocketAddr,
     /// Where media is received; port 0 picks a free one.
     pub udp: SocketAddr,
+    /// Where clients are told to send media instead of the bound address: a public address in front of a NAT. Port 0 stands for
+    /// the bound port; empty for the bound address.
+    pub public_candidates: Vec<SocketAddr>,
     /// `iss` of accepted tokens.
     pub api_key: String,
     /// Signs and checks tokens; at least 32 characters.
@@ -29,6 +32,16 @@ pub struct ServerConfig {
     pub departure_timeout: Duration,
     /// A member gets a new token that often.
     pub token_refresh: Duration,
+    /// A member that has not answered an offer by then is told to reconnect.
+    pub answer_timeout: Duration,
+    /// A WebSocket is closed that gave no sign of life for so long. Clients ping every 5 s and answer our pings.
+    pub silence_timeout: Duration,
+    /// A WebSocket is closed that took no byte of a message for so long.
+    pub send_timeout: Duration,
+    /// A connection is closed that sent no whole HTTP request head by then.
+    pub request_timeout: Duration,
+    /// Commands that may wait for the media thread; a member whose command finds no place is told to reconnect.
+    pub media_queue: usize,
 }
 
 impl ServerConfig {
@@ -39,6 +52,7 @@ impl ServerConfig {
         Self {
             bind_http: SocketAddr::new(loopback, http_port),
             udp: SocketAddr::new(loopback, udp_port),
+            public_candidates: Vec::new(),
             api_key: DEV_API_KEY.to_owned(),
             api_secret: DEV_API_SECRET.to_owned(),
             sdk_app_id: DEV_SDK_APP_ID,
@@ -49,6 +63,11 @@ impl ServerConfig {
             join_timeout: Duration::from_secs(60),
             departure_timeout: Duration::from_secs(20),
             token_refresh: Duration::from_secs(300),
+            answer_timeout: Duration::from_secs(15),
+            silence_timeout: Duration::from_secs(30),
+            send_timeout: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(10),
+            media_queue: 4096,
         }
     }
 }

@@ -12,8 +12,8 @@ use axum::routing::{any, get};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Largest WebSocket message.
-pub const FRAME_MAX_BYTES: usize = 1 << 20;
+/// Signal messages are short, and every member has such a buffer.
+const READ_BUFFER_BYTES: usize = 8 * 1024;
 
 type Parameters = Query<BTreeMap<String, String>>;
 
@@ -75,8 +75,9 @@ async fn rtc(
     Metrics::add(&shared.metrics.sockets_opened);
     let options = socket::Options::parse(&query);
     upgrade
-        .max_message_size(FRAME_MAX_BYTES)
-        .max_frame_size(FRAME_MAX_BYTES)
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .max_message_size(socket::FRAME_READ_BYTES)
+        .max_frame_size(socket::FRAME_READ_BYTES)
         .on_upgrade(move |web_socket| socket::serve(shared, web_socket, pass, options))
 }
 

@@ -1,9 +1,11 @@
 //! The room server: signalling, rooms, auth, media threads, metrics. It speaks LiveKit's two-connection protocol
 //! (`/rtc`), so that LiveKit's own clients join it, and answers 404 on `/rtc/v1` until single-connection mode exists.
 mod auth;
+mod bucket;
 mod config;
 mod http;
 mod ids;
+mod listen;
 pub mod media;
 mod metrics;
 mod outbox;

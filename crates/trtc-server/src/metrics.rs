@@ -34,6 +34,8 @@ metrics! {
     duplicate_identities,
     /// Joiners removed because no connection came up in time.
     join_timeouts,
+    /// Members removed because they did not answer an offer in time.
+    answer_timeouts,
     /// Members removed because a transport failed.
     transport_failures,
     /// Members that left, for any reason.
@@ -42,6 +44,10 @@ metrics! {
     signal_in,
     /// Signal messages queued for clients.
     signal_out,
+    /// Connections closed because no whole HTTP request came in time.
+    http_timeouts,
+    /// HTTP requests that could not be parsed.
+    bad_requests,
     /// Frames that are not a SignalRequest.
     bad_frames,
     /// Text frames (JSON signalling is not supported).
@@ -58,15 +64,19 @@ metrics! {
     bad_sdp,
     /// Requests refused with a request_response.
     requests_refused,
+    /// Members removed because they changed what others see of them too often.
+    update_floods,
     /// Members removed because they did not read their messages.
     slow_readers,
+    /// Sockets closed because nothing was heard from the client.
+    silent_sockets,
     /// Media commands that the media thread did not take.
     media_queue_full,
     /// Data packets refused, as told to their senders.
     data_rejected,
     /// Tracks announced.
     tracks_announced,
-    /// Tracks whose media arrived.
+    /// Tracks that others were told of: media arrived, or they are muted.
     tracks_started,
 }
 

@@ -2,8 +2,7 @@
 use crate::config::ServerConfig;
 use crate::media::{Media, MediaConfig};
 use crate::registry::Shared;
-use crate::{http, metrics::Metrics};
-use axum::serve::ListenerExt as _;
+use crate::{http, listen, metrics::Metrics};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,19 +31,17 @@ impl Server {
         };
         let listener = TcpListener::bind(config.bind_http).await.map_err(|e| bind("HTTP", config.bind_http, e))?;
         let http = listener.local_addr().map_err(|e| bind("HTTP", config.bind_http, e))?;
-        let media = Media::start(MediaConfig { bind: config.udp, threads: 1, public_candidates: Vec::new() })
-            .map_err(|e| bind("UDP", config.udp, e))?;
+        let public_candidates = config.public_candidates.clone();
+        let media = Media::start(MediaConfig {
+            public_candidates,
+            answer_timeout: config.answer_timeout,
+            commands_max: config.media_queue,
+            ..MediaConfig::new(config.udp)
+        })
+        .map_err(|e| bind("UDP", config.udp, e))?;
         let shared = Shared::new(config, media);
         let router = http::router(shared.clone());
-        // Small messages must not wait for one another.
-        let listener = listener.tap_io(|tcp| {
-            let _ = tcp.set_nodelay(true);
-        });
-        let accept = tokio::spawn(async move {
-            if let Err(e) = axum::serve(listener, router).await {
-                log::error!("HTTP server ended: {e}");
-            }
-        });
+        let accept = tokio::spawn(listen::serve(listener, shared.clone(), router));
         Ok(Self { shared, http, accept })
     }
 

@@ -1,28 +1,30 @@
 //! One client's WebSocket: frames in and out, liveness, and the limits that protect the rooms from it.
 use crate::auth::Pass;
+use crate::bucket::Bucket;
 use crate::media::{MediaEvent, MemberKey};
 use crate::metrics::Metrics;
-use crate::outbox::{Outbox, Outgoing};
+use crate::outbox::{Outbox, OutboxReader, Outgoing};
 use crate::registry::Shared;
 use crate::room::{Joiner, RoomHandle, RoomInput, messages};
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 use trtc_proto::Message as _;
 use trtc_proto::livekit::leave_request::Action;
 use trtc_proto::livekit::{DisconnectReason, SignalRequest};
 
-const WS_PING_EVERY: Duration = Duration::from_secs(10);
-/// Clients ping every 5 s and answer our pings; silence of this length means that nobody is there.
-const SILENCE_MAX: Duration = Duration::from_secs(35);
-const SEND_TIMEOUT: Duration = Duration::from_secs(10);
+/// Largest message that we act on.
+const FRAME_MAX_BYTES: usize = 1 << 20;
+/// Largest message that is read at all: a client that is only told of its size must have been heard to the end.
+pub const FRAME_READ_BYTES: usize = 2 * FRAME_MAX_BYTES;
 const EVENTS_CAP: usize = 1024;
-/// Signal messages: a burst and a rate that no honest client comes near.
-const FLOOD_DEPTH: f64 = 500.0;
-const FLOOD_RATE: f64 = 100.0;
+/// Signal messages and their bytes: a burst and a rate that no honest client comes near.
+const FLOOD_MESSAGES: (u32, u32) = (500, 100);
+const FLOOD_BYTES: (u32, u32) = (8 << 20, 1 << 20);
 
 mod close {
     pub const NORMAL: u16 = 1000;
@@ -31,6 +33,14 @@ mod close {
     pub const POLICY: u16 = 1008;
     pub const TOO_BIG: u16 = 1009;
 }
+
+/// Close code and reason.
+type End = (u16, &'static str);
+
+const GONE: End = (close::NORMAL, "");
+const ROOM_CLOSED: End = (close::NORMAL, "the room is closed");
+const DOES_NOT_READ: End = (close::POLICY, "the client does not read");
+const TOO_BIG: End = (close::TOO_BIG, "the message is larger than 1 MiB");
 
 /// Query parameters of `/rtc` that we act on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,14 +76,14 @@ pub async fn serve(shared: Arc<Shared>, mut socket: WebSocket, pass: Pass, optio
         // Allowed by the protocol and simple: the client makes a full reconnect with a new membership.
         Metrics::add(&shared.metrics.resumes_declined);
         let leave = messages::leave(DisconnectReason::StateMismatch, Action::Reconnect);
-        let _ = timeout(SEND_TIMEOUT, socket.send(Message::Binary(leave))).await;
-        finish(&mut socket, close::NORMAL, "resume is not supported").await;
+        let _ = timeout(shared.config.send_timeout, socket.send(Message::Binary(leave))).await;
+        finish(&mut socket, (close::NORMAL, "resume is not supported")).await;
     } else if let Some(connection) = Connection::join(&shared, pass, &options).await {
         connection.run(&shared, &mut socket).await;
     } else {
         let leave = messages::leave(DisconnectReason::JoinFailure, Action::Disconnect);
-        let _ = timeout(SEND_TIMEOUT, socket.send(Message::Binary(leave))).await;
-        finish(&mut socket, close::NORMAL, "the room takes no more members").await;
+        let _ = timeout(shared.config.send_timeout, socket.send(Message::Binary(leave))).await;
+        finish(&mut socket, (close::NORMAL, "the room takes no more members")).await;
     }
     shared.count_sockets(-1);
 }
@@ -81,9 +91,11 @@ pub async fn serve(shared: Arc<Shared>, mut socket: WebSocket, pass: Pass, optio
 struct Connection {
     room: RoomHandle,
     member: MemberKey,
-    outgoing: mpsc::Receiver<Outgoing>,
+    outgoing: OutboxReader,
     events: mpsc::Receiver<MediaEvent>,
     kill: Arc<Notify>,
+    /// When a client that was sent away must have read its last words.
+    deadline: Option<tokio::time::Instant>,
 }
 
 impl Connection {
@@ -101,7 +113,7 @@ impl Connection {
                 continue;
             }
             match answer.await {
-                Ok(true) => return Some(Self { room, member, outgoing, events, kill }),
+                Ok(true) => return Some(Self { room, member, outgoing, events, kill, deadline: None }),
                 Ok(false) => return None,
                 Err(_) => {}
             }
@@ -110,91 +122,123 @@ impl Connection {
     }
 
     async fn run(mut self, shared: &Shared, socket: &mut WebSocket) {
-        let mut ping = tokio::time::interval(WS_PING_EVERY);
+        let silence = shared.config.silence_timeout;
+        let mut ping = tokio::time::interval((silence / 3).max(Duration::from_millis(1)));
         ping.reset();
         let mut heard = Instant::now();
-        let mut bucket = Bucket::new(Instant::now());
-        let (code, reason) = loop {
-            tokio::select! {
+        let mut limits = Limits::new(heard);
+        let end = loop {
+            let end = tokio::select! {
                 frame = socket.recv() => {
                     heard = Instant::now();
-                    let request = match frame {
-                        Some(Ok(Message::Binary(bytes))) => match SignalRequest::decode(bytes) {
-                            Ok(request) => request,
-                            Err(e) => {
-                                Metrics::add(&shared.metrics.bad_frames);
-                                log::warn!("member {}: malformed frame: {e}", self.member);
-                                self.tell_leave(socket, Action::Disconnect).await;
-                                break (close::PROTOCOL, "the frame is not a SignalRequest");
-                            }
-                        },
-                        Some(Ok(Message::Text(_))) => {
-                            Metrics::add(&shared.metrics.text_frames);
-                            self.tell_leave(socket, Action::Disconnect).await;
-                            break (close::UNSUPPORTED, "JSON signalling is not supported, send binary protobuf");
-                        }
-                        Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
-                        Some(Ok(Message::Close(_))) | None => break (close::NORMAL, ""),
-                        Some(Err(e)) => {
-                            // The library gives its errors as text only.
-                            if e.to_string().to_ascii_lowercase().contains("too long") || e.to_string().contains("too big") {
-                                Metrics::add(&shared.metrics.oversize_frames);
-                                self.tell_leave(socket, Action::Disconnect).await;
-                                break (close::TOO_BIG, "the message is larger than 1 MiB");
-                            }
-                            log::debug!("member {}: socket failed: {e}", self.member);
-                            break (close::NORMAL, "");
-                        }
-                    };
-                    Metrics::add(&shared.metrics.signal_in);
-                    if !bucket.take(heard) {
-                        Metrics::add(&shared.metrics.signal_floods);
-                        self.tell_leave(socket, Action::Disconnect).await;
-                        break (close::POLICY, "too many signal messages");
-                    }
-                    if self.room.send(RoomInput::Signal(self.member, Box::new(request))).await.is_err() {
-                        break (close::NORMAL, "the room is closed");
-                    }
+                    self.received(shared, socket, frame, &mut limits).await
                 }
                 out = self.outgoing.recv() => match out {
-                    Some(Outgoing::Message(bytes)) => match timeout(SEND_TIMEOUT, socket.send(Message::Binary(bytes))).await {
-                        Ok(Ok(())) => {}
-                        Ok(Err(_)) => break (close::NORMAL, ""),
-                        Err(_) => {
-                            Metrics::add(&shared.metrics.slow_readers);
-                            break (close::POLICY, "the client does not read");
+                    Some(Outgoing::Message(bytes)) => {
+                        if self.outgoing.is_orphan() {
+                            self.deadline.get_or_insert(tokio::time::Instant::now() + shared.config.send_timeout);
                         }
-                    },
-                    Some(Outgoing::Close(code, reason)) => break (code, reason),
-                    None => break (close::NORMAL, ""),
+                        self.send(shared, socket, Message::Binary(bytes)).await
+                    }
+                    Some(Outgoing::Close(code, reason)) => Err((code, reason)),
+                    None => Err(GONE),
                 },
-                Some(event) = self.events.recv() => {
-                    if self.room.send(RoomInput::Media(self.member, event)).await.is_err() {
-                        break (close::NORMAL, "the room is closed");
-                    }
-                }
-                () = self.kill.notified() => break (close::POLICY, "the client does not read"),
+                Some(event) = self.events.recv() => self.tell_room(RoomInput::Media(self.member, event)).await,
+                () = self.kill.notified() => Err(DOES_NOT_READ),
                 _ = ping.tick() => {
-                    if heard.elapsed() > SILENCE_MAX {
-                        break (close::POLICY, "the client is silent");
+                    if heard.elapsed() > silence {
+                        Metrics::add(&shared.metrics.silent_sockets);
+                        Err((close::POLICY, "the client is silent"))
+                    } else {
+                        self.send(shared, socket, Message::Ping(bytes::Bytes::new())).await
                     }
-                    let _ = timeout(SEND_TIMEOUT, socket.send(Message::Ping(bytes::Bytes::new()))).await;
                 }
+            };
+            if let Err(end) = end {
+                break end;
             }
         };
         // First, so that others see the leave while this socket is still closing.
         let _ = self.room.send(RoomInput::SocketClosed(self.member)).await;
-        finish(socket, code, reason).await;
+        finish(socket, end).await;
     }
 
-    async fn tell_leave(&self, socket: &mut WebSocket, action: Action) {
-        let leave = messages::leave(DisconnectReason::StateMismatch, action);
-        let _ = timeout(SEND_TIMEOUT, socket.send(Message::Binary(leave))).await;
+    /// A frame of the client, or how the socket ended.
+    async fn received(
+        &self,
+        shared: &Shared,
+        socket: &mut WebSocket,
+        frame: Option<Result<Message, axum::Error>>,
+        limits: &mut Limits,
+    ) -> Result<(), End> {
+        let metrics = &shared.metrics;
+        let (counter, end): (&AtomicU64, End) = match frame {
+            Some(Ok(Message::Binary(bytes))) if bytes.len() > FRAME_MAX_BYTES => (&metrics.oversize_frames, TOO_BIG),
+            Some(Ok(Message::Binary(bytes))) => {
+                Metrics::add(&metrics.signal_in);
+                let length = bytes.len();
+                match SignalRequest::decode(bytes) {
+                    Ok(request) if limits.take(length) => {
+                        return self.tell_room(RoomInput::Signal(self.member, Box::new(request))).await;
+                    }
+                    Ok(_) => (&metrics.signal_floods, (close::POLICY, "too many signal messages")),
+                    Err(e) => {
+                        log::warn!("member {}: malformed frame: {e}", self.member);
+                        (&metrics.bad_frames, (close::PROTOCOL, "the frame is not a SignalRequest"))
+                    }
+                }
+            }
+            Some(Ok(Message::Text(_))) => {
+                let reason = "JSON signalling is not supported, send binary protobuf";
+                (&metrics.text_frames, (close::UNSUPPORTED, reason))
+            }
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {
+                // They cost us an answer and a wake-up.
+                if limits.take(0) {
+                    return Ok(());
+                }
+                (&metrics.signal_floods, (close::POLICY, "too many pings"))
+            }
+            Some(Ok(Message::Close(_))) | None => return Err(GONE),
+            // The library gives its errors as text only.
+            Some(Err(e)) if e.to_string().to_ascii_lowercase().contains("too long") => {
+                (&metrics.oversize_frames, TOO_BIG)
+            }
+            Some(Err(e)) => {
+                log::debug!("member {}: socket failed: {e}", self.member);
+                return Err(GONE);
+            }
+        };
+        Metrics::add(counter);
+        let leave = messages::leave(DisconnectReason::StateMismatch, Action::Disconnect);
+        let _ = self.send(shared, socket, Message::Binary(leave)).await;
+        Err(end)
+    }
+
+    async fn tell_room(&self, input: RoomInput) -> Result<(), End> {
+        self.room.send(input).await.map_err(|_| ROOM_CLOSED)
+    }
+
+    /// Writes to a client that reads.
+    async fn send(&self, shared: &Shared, socket: &mut WebSocket, message: Message) -> Result<(), End> {
+        let deadline = self.deadline.unwrap_or_else(|| tokio::time::Instant::now() + shared.config.send_timeout);
+        let sent = tokio::select! {
+            sent = timeout_at(deadline, socket.send(message)) => sent,
+            () = self.kill.notified() => return Err(DOES_NOT_READ),
+        };
+        match sent {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(GONE),
+            Err(_) => {
+                Metrics::add(&shared.metrics.slow_readers);
+                Err(DOES_NOT_READ)
+            }
+        }
     }
 }
 
 /// Sends the close frame and waits a moment for the peer's, so that a reset does not overtake the last message.
-async fn finish(socket: &mut WebSocket, code: u16, reason: &'static str) {
+async fn finish(socket: &mut WebSocket, (code, reason): End) {
     let frame = CloseFrame { code, reason: reason.into() };
     if !matches!(timeout(Duration::from_secs(1), socket.send(Message::Close(Some(frame)))).await, Ok(Ok(()))) {
         return;
@@ -202,36 +246,27 @@ async fn finish(socket: &mut WebSocket, code: u16, reason: &'static str) {
     let _ = timeout(Duration::from_secs(1), async { while let Some(Ok(_)) = socket.recv().await {} }).await;
 }
 
-struct Bucket {
-    tokens: f64,
-    at: Instant,
+/// What a client may send.
+struct Limits {
+    messages: Bucket,
+    bytes: Bucket,
 }
 
-impl Bucket {
+impl Limits {
     fn new(now: Instant) -> Self {
-        Self { tokens: FLOOD_DEPTH, at: now }
+        let bucket = |(depth, rate)| Bucket::new(now, depth, rate);
+        Self { messages: bucket(FLOOD_MESSAGES), bytes: bucket(FLOOD_BYTES) }
     }
 
-    fn take(&mut self, now: Instant) -> bool {
-        self.tokens = (self.tokens + now.duration_since(self.at).as_secs_f64() * FLOOD_RATE).min(FLOOD_DEPTH);
-        self.at = now;
-        self.tokens -= 1.0;
-        self.tokens >= 0.0
+    fn take(&mut self, bytes: usize) -> bool {
+        let now = Instant::now();
+        self.messages.take(now, 1) && self.bytes.take(now, bytes)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn bucket_takes_a_burst_and_then_the_rate() {
-        let start = Instant::now();
-        let mut bucket = Bucket::new(start);
-        assert!((0..500).all(|_| bucket.take(start)));
-        assert!(!bucket.take(start));
-        assert!(bucket.take(start + Duration::from_millis(50)));
-    }
 
     #[test]
     fn options_have_defaults() {

@@ -10,4 +10,4 @@ mod track;
 
 pub use data::{DataGate, Refusal};
 pub use key_frame::Codec;
-pub use track::{Extensions, Forward, Receipt, Resend, Rtx, Subscription, SubscriptionConfig, Track, TrackConfig};
+pub use track::{Accepted, Extensions, Forward, Resend, Rtx, Subscription, SubscriptionConfig, Track, TrackConfig};

@@ -100,13 +100,15 @@ pub struct Rtx {
     pub sequence: u16,
 }
 
-/// What became of a packet from the publisher.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Receipt {
-    /// Came for the first time; forwarded to this many.
-    Forwarded(u32),
-    /// A repetition, or too old.
-    Dropped,
+/// A packet of the publisher that came for the first time.
+#[derive(Clone, Copy, Debug)]
+pub struct Accepted {
+    layer: usize,
+    header: RtpHeader,
+    /// Unrolled.
+    sequence: u64,
+    payload_len: usize,
+    can_start: bool,
 }
 
 /// A published track.
@@ -194,17 +196,12 @@ impl Track {
         }
     }
 
-    /// Takes a packet of a layer and calls `forward` for each receiver.
-    pub fn receive(
-        &mut self,
-        now: Instant,
-        layer: usize,
-        packet: &RtpPacket<'_>,
-        forward: &mut dyn FnMut(&Forward<'_>),
-    ) -> Receipt {
+    /// Takes a packet of a layer; `None` when it is a repetition or too old. Give it to [`Self::forward`] with those that came
+    /// with it.
+    pub fn accept(&mut self, now: Instant, layer: usize, packet: &RtpPacket<'_>) -> Option<Accepted> {
         let header = packet.header();
-        let Some(stream) = self.layers.get_mut(layer) else { return Receipt::Dropped };
-        let Some((sequence, newest)) = stream.accept(now, header.sequence) else { return Receipt::Dropped };
+        let stream = self.layers.get_mut(layer)?;
+        let (sequence, newest) = stream.accept(now, header.sequence)?;
         if let Some(nack) = &mut stream.nack {
             nack.received(now, header.sequence);
         }
@@ -212,50 +209,63 @@ impl Track {
         let payload = packet.payload();
         let video = self.config.kind == MediaKind::Video;
         let can_start = newest && (!video || self.config.codec.starts_here(payload));
+        Some(Accepted { layer, header, sequence, payload_len: payload.len(), can_start })
+    }
+
+    /// Calls `forward` for each receiver of each packet: one receiver after the other, so that what goes to one place stays
+    /// together.
+    pub fn forward<P: AsRef<Accepted>>(
+        &mut self,
+        now: Instant,
+        packets: &[P],
+        forward: &mut dyn FnMut(&Forward<'_>, &P),
+    ) {
         if self.muted {
-            return Receipt::Forwarded(0);
+            return;
         }
         let best = self.best_layer(now);
         let mut waiting = false;
-        let mut count = 0;
         let Self { layers, subscriptions, config, .. } = self;
         for subscription in subscriptions.iter_mut().filter(|s| !s.disabled) {
-            if subscription.current != Some(layer) {
-                if best != Some(layer) {
-                    continue;
+            for packet in packets {
+                let &Accepted { layer, header, sequence, payload_len, can_start } = packet.as_ref();
+                if subscription.current != Some(layer) {
+                    if best != Some(layer) {
+                        continue;
+                    }
+                    if !can_start {
+                        waiting = true;
+                        continue;
+                    }
+                    let offset = subscription.time_offset(now, layers, layer, header.timestamp, config.clock_rate);
+                    subscription.rewriter.start(layer, sequence, offset);
+                    subscription.current = Some(layer);
                 }
-                if !can_start {
-                    waiting = true;
-                    continue;
-                }
-                let offset = subscription.time_offset(now, layers, layer, header.timestamp, config.clock_rate);
-                subscription.rewriter.start(layer, sequence, offset);
-                subscription.current = Some(layer);
-            }
-            let Some((out, time)) = subscription.rewriter.map(layer, sequence, header.timestamp) else { continue };
-            subscription.packets = subscription.packets.wrapping_add(1);
-            subscription.octets = subscription.octets.wrapping_add(payload.len() as u32);
-            subscription.resend_budget = (subscription.resend_budget + 1).min(RESEND_BUDGET);
-            subscription.last_sent = Some(now);
-            count += 1;
-            forward(&Forward {
-                header: RtpHeader {
+                let Some((out, time)) = subscription.rewriter.map(layer, sequence, header.timestamp) else { continue };
+                subscription.packets = subscription.packets.wrapping_add(1);
+                subscription.octets = subscription.octets.wrapping_add(payload_len as u32);
+                subscription.resend_budget = (subscription.resend_budget + 1).min(RESEND_BUDGET);
+                subscription.last_sent = Some(now);
+                let header = RtpHeader {
                     marker: header.marker,
                     payload_type: subscription.config.payload_type,
                     sequence: out,
                     timestamp: time,
                     ssrc: subscription.config.ssrc,
-                },
-                subscription,
-            });
+                };
+                forward(&Forward { subscription, header }, packet);
+            }
         }
-        let stream = &mut layers[layer];
-        if can_start {
-            stream.key_came();
-        } else if waiting && stream.key_asked().is_none_or(|asked| now.saturating_duration_since(asked) >= KEY_RETRY) {
-            stream.want_key();
+        for packet in packets.iter().map(AsRef::as_ref).filter(|packet| packet.can_start) {
+            layers[packet.layer].key_came();
+            waiting &= best != Some(packet.layer);
         }
-        Receipt::Forwarded(count)
+        if waiting && let Some(stream) = best.and_then(|best| layers.get_mut(best)) {
+            let asked = stream.key_asked();
+            if asked.is_none_or(|asked| now.saturating_duration_since(asked) >= KEY_RETRY) {
+                stream.want_key();
+            }
+        }
     }
 
     /// A subscriber (by its SSRC) misses packets. Returns how many of them could not be sent again.

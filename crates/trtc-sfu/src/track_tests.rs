@@ -10,6 +10,14 @@ struct Rig {
     sent: Vec<(u64, RtpHeader, Vec<u8>)>,
 }
 
+struct Packet(Accepted, Vec<u8>);
+
+impl AsRef<Accepted> for Packet {
+    fn as_ref(&self) -> &Accepted {
+        &self.0
+    }
+}
+
 impl Rig {
     fn new(kind: MediaKind, codec: Codec, clock_rate: u32) -> Self {
         let track = Track::new(TrackConfig { kind, codec, clock_rate, nack: kind == MediaKind::Video });
@@ -34,15 +42,27 @@ impl Rig {
         self.track.subscribe(self.now, config);
     }
 
-    fn packet(&mut self, layer: usize, sequence: u16, timestamp: u32, payload: &[u8]) -> Receipt {
+    /// Returns to how many it went; `None` when it was dropped.
+    fn packet(&mut self, layer: usize, sequence: u16, timestamp: u32, payload: &[u8]) -> Option<usize> {
+        let accepted = self.accept(layer, sequence, timestamp, payload)?;
+        let before = self.sent.len();
+        self.forward(&[accepted]);
+        Some(self.sent.len() - before)
+    }
+
+    fn accept(&mut self, layer: usize, sequence: u16, timestamp: u32, payload: &[u8]) -> Option<Packet> {
         let header = RtpHeader { marker: true, payload_type: 96, sequence, timestamp, ssrc: 1 };
         let mut raw = Vec::new();
         write_rtp(&mut raw, &header, &[], payload);
         let packet = RtpPacket::parse(&raw).expect("own packet");
+        Some(Packet(self.track.accept(self.now, layer, &packet)?, payload.to_vec()))
+    }
+
+    fn forward(&mut self, packets: &[Packet]) {
         let sent = &mut self.sent;
-        self.track.receive(self.now, layer, &packet, &mut |f| {
-            sent.push((f.subscription.config.target, f.header, payload.to_vec()));
-        })
+        self.track.forward(self.now, packets, &mut |f, packet| {
+            sent.push((f.subscription.config.target, f.header, packet.1.clone()));
+        });
     }
 
     fn pass(&mut self, ms: u64) {
@@ -90,6 +110,25 @@ fn video_starts_at_a_key_frame_that_is_asked_for_once() {
     assert_eq!(rig.sent_numbers(), [(65_530, 3_000), (65_530, 3_000), (65_531, 3_000), (65_531, 3_000)]);
     rig.pass(5_000);
     assert_eq!(rig.track.poll_key_request(rig.now), None);
+}
+
+#[test]
+fn what_came_together_goes_out_receiver_by_receiver() {
+    let mut rig = Rig::video(&[(1, None)]);
+    rig.subscribe(7, None);
+    rig.packet(0, 1, 0, KEY);
+    rig.subscribe(8, None);
+    assert_eq!(rig.track.poll_key_request(rig.now), Some(1));
+    rig.sent.clear();
+    rig.pass(2_000);
+    let packets = [(2, DELTA), (3, KEY), (3, KEY), (4, DELTA)];
+    let packets: Vec<_> = packets.iter().filter_map(|(n, payload)| rig.accept(0, *n, 3_000, payload)).collect();
+    assert_eq!(packets.len(), 3);
+    rig.forward(&packets);
+    let sent: Vec<_> = rig.sent.iter().map(|(to, header, payload)| (*to, header.sequence, &payload[..])).collect();
+    let to_the_old_one = [(7, 65_531, DELTA), (7, 65_532, KEY), (7, 65_533, DELTA)];
+    assert_eq!(sent, [&to_the_old_one[..], &[(8, 65_530, KEY), (8, 65_531, DELTA)]].concat());
+    assert_eq!(rig.track.poll_key_request(rig.now), None, "the key frame came with the packet that could not start");
 }
 
 #[test]
@@ -151,8 +190,8 @@ fn lost_packets_are_asked_for() {
         asked = asked.or(rig.track.poll_nack(rig.now, &mut lost).map(|ssrc| (ssrc, lost.clone())));
     }
     assert_eq!(asked, Some((1, vec![2])));
-    assert_eq!(rig.packet(0, 2, 0, DELTA), Receipt::Forwarded(0));
-    assert_eq!(rig.packet(0, 2, 0, DELTA), Receipt::Dropped);
+    assert_eq!(rig.packet(0, 2, 0, DELTA), Some(0));
+    assert_eq!(rig.packet(0, 2, 0, DELTA), None);
 }
 
 #[test]
@@ -195,12 +234,12 @@ fn disabled_and_muted_tracks_rest_and_resume_at_a_key_frame() {
     rig.packet(0, 4, 90_000, KEY);
     assert_eq!(rig.sent_numbers(), [(65_531, 90_000)], "no gap in the numbers, the pause in the time stamps");
     rig.track.set_muted(rig.now, true);
-    assert_eq!(rig.packet(0, 5, 93_000, KEY), Receipt::Forwarded(0));
+    assert_eq!(rig.packet(0, 5, 93_000, KEY), Some(0));
     rig.track.set_muted(rig.now, false);
     rig.packet(0, 6, 96_000, KEY);
     assert_eq!(rig.sent_numbers(), [(65_532, 96_000)]);
     rig.track.unsubscribe(7);
-    assert_eq!(rig.packet(0, 7, 99_000, KEY), Receipt::Forwarded(0));
+    assert_eq!(rig.packet(0, 7, 99_000, KEY), Some(0));
 }
 
 #[test]

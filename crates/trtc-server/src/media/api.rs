@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use trtc_types::MediaKind;
 
 /// Names a room membership for the life of the process; never reused.
@@ -19,6 +20,19 @@ pub struct MediaConfig {
     pub threads: usize,
     /// What clients are told to send to; a port of 0 is replaced by the bound one, empty means the bound address.
     pub public_candidates: Vec<SocketAddr>,
+    /// An offer must be answered within this time.
+    pub answer_timeout: Duration,
+    /// Commands that may wait for the media thread.
+    pub commands_max: usize,
+}
+
+impl MediaConfig {
+    /// One thread on an address.
+    #[must_use]
+    pub fn new(bind: SocketAddr) -> Self {
+        let answer_timeout = Duration::from_secs(15);
+        Self { bind, threads: 1, public_candidates: Vec::new(), answer_timeout, commands_max: 4096 }
+    }
 }
 
 /// The command queue is full: the media thread is overloaded or gone.
@@ -169,7 +183,7 @@ pub enum MediaEvent {
         /// mid and track sid of every section that carries a track.
         mid_to_track: Vec<(String, String)>,
     },
-    /// A track of this member was negotiated and its first packet came.
+    /// A track of this member was negotiated and its first packet came, or it is muted and none will come.
     TrackStarted {
         /// Which.
         sid: String,
@@ -240,7 +254,7 @@ counters! {
     rtx_out,
     /// Datagrams of nobody: no known address and no STUN request.
     unknown_source,
-    /// STUN requests that name no connection of ours.
+    /// STUN messages that name no connection of ours or are not authentic.
     bad_stun,
     /// RTP or RTCP that could not be authenticated or parsed.
     srtp_errors,
@@ -284,6 +298,12 @@ counters! {
     offers_unanswered,
     /// Datagrams that could not be sent.
     send_errors,
+    /// System calls that waited: one for each turn of the media thread.
+    wait_calls,
+    /// System calls that received, a batch each.
+    receive_calls,
+    /// System calls that sent, a batch each.
+    send_calls,
 }
 
 impl MediaCounters {

@@ -97,6 +97,7 @@ impl State {
         }
         let publisher = slot.member;
         self.mark_publisher(publisher);
+        self.announce_muted(publisher);
     }
 
     fn disable(&mut self, now: Instant, key: MemberKey, sid: &str, disabled: bool) {

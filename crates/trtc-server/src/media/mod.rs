@@ -19,9 +19,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-/// Commands that may wait for the media thread.
-const COMMANDS_MAX: usize = 4096;
-
 /// A handle on the media plane; clones share it.
 #[derive(Clone)]
 pub struct Media {
@@ -43,7 +40,7 @@ impl Media {
     /// # Errors
     /// What the socket, the certificate or the thread said.
     pub fn start(config: MediaConfig) -> io::Result<Self> {
-        let (sender, receiver) = crossbeam_channel::bounded(COMMANDS_MAX);
+        let (sender, receiver) = crossbeam_channel::bounded(config.commands_max);
         let counters = Arc::new(MediaCounters::default());
         let stop = Arc::new(AtomicBool::new(false));
         let worker = worker::Worker::new(&config, receiver, stop.clone(), counters.clone())?;

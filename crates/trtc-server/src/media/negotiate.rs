@@ -1,6 +1,7 @@
 //! Descriptions: answers for publishers, offers for subscribers, and what they mean for the tracks.
 use super::api::{MediaCounters, MediaEvent, MemberKey};
 use super::link::{Feedback, Section};
+use super::receive::mime;
 use super::state::{Sent, State};
 use std::time::{Duration, Instant};
 use trtc_net::batch::UdpSender;
@@ -9,8 +10,6 @@ use trtc_rtp::TransportFeedbackRecorder;
 use trtc_sfu::{Extensions, SubscriptionConfig};
 use trtc_types::{CodecKind, MediaKind};
 
-/// An offer must be answered within this time.
-const ANSWER_DEADLINE: Duration = Duration::from_secs(15);
 /// Changes within this time share an offer.
 const OFFER_DEBOUNCE: Duration = Duration::from_millis(5);
 
@@ -179,7 +178,7 @@ impl State {
                 // It stays outstanding for the serialisation, without a timer: the member is told to reconnect.
                 link.offering.outstanding = Some(now + Duration::from_secs(3600));
                 MediaCounters::add(&self.counters.offers_unanswered, 1);
-                let reason = "the offer was not answered within 15 s".to_owned();
+                let reason = "the offer was not answered in time".to_owned();
                 self.emit(key, MediaEvent::Failed { publisher: false, reason });
             }
             return;
@@ -188,7 +187,7 @@ impl State {
             return;
         }
         link.offering.due = None;
-        link.offering.outstanding = Some(now + ANSWER_DEADLINE);
+        link.offering.outstanding = Some(now + self.answer_timeout);
         link.offering.last_id += 1;
         let sdp = link.peer.create_offer();
         let id = link.offering.last_id;
@@ -222,6 +221,22 @@ impl State {
                 };
                 let found = member.tracks.iter().copied().find(|&track| fits(track) && free(track));
                 sections[at].track = found;
+            }
+        }
+        self.announce_muted(key);
+    }
+
+    /// A muted track may never send a packet: others learn of it by its description, as with a LiveKit server.
+    pub(super) fn announce_muted(&self, key: MemberKey) {
+        let publisher = self.members.get(&key).and_then(|m| m.publisher);
+        let Some(link) = publisher.and_then(|i| self.links.get(i)?.as_deref()) else { return };
+        let active = |s: &&Section| s.description.direction_active && !s.description.ssrcs.is_empty();
+        for section in link.receiving.sections.iter().filter(active) {
+            let slot = section.track.and_then(|track| self.tracks.get(track)?.as_ref());
+            let silent = slot.filter(|slot| slot.muted && slot.flowing.is_none());
+            if let Some((slot, codec)) = silent.zip(section.description.codecs.first()) {
+                let (sid, codec_mime) = (slot.sid.clone(), mime(slot, codec));
+                self.emit(key, MediaEvent::TrackStarted { sid, codec_mime });
             }
         }
     }

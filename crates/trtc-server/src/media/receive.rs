@@ -2,19 +2,42 @@
 use super::api::{MediaCounters, MediaEvent};
 use super::link::{Link, Receiving, SSRCS_MAX, Stream, StreamRole};
 use super::state::{Flowing, State, TrackSlot};
+use std::ops::Range;
 use std::time::Instant;
 use trtc_net::batch::UdpSender;
 use trtc_peer::CodecSpec;
 use trtc_rtp::{ReceiverStats, RtpHeader, RtpPacket, unwrap_rtx, write_rtp};
-use trtc_sfu::{Codec, Forward, Resend, Subscription, Track, TrackConfig};
+use trtc_sfu::{Accepted, Codec, Forward, Resend, Subscription, Track, TrackConfig};
 use trtc_types::MediaKind;
 
 /// RTP without padding longer than this is not forwarded: no datagram could carry it on.
 const PAYLOAD_MAX: usize = 1900;
 
+/// What came with one batch of datagrams and waits to be forwarded.
+#[derive(Default)]
+pub(super) struct Arrived {
+    packets: Vec<Packet>,
+    /// Their payloads, one after the other.
+    bytes: Vec<u8>,
+}
+
+struct Packet {
+    track: usize,
+    accepted: Accepted,
+    payload: Range<usize>,
+    /// Value of the audio level extension.
+    level: Option<[u8; 1]>,
+}
+
+impl AsRef<Accepted> for Packet {
+    fn as_ref(&self) -> &Accepted {
+        &self.accepted
+    }
+}
+
 impl State {
-    /// A decrypted RTP packet of a connection.
-    pub(super) fn rtp(&mut self, now: Instant, sender: &mut UdpSender, index: usize, bytes: &[u8]) {
+    /// A decrypted RTP packet of a connection. It waits for [`Self::forward`].
+    pub(super) fn rtp(&mut self, now: Instant, index: usize, bytes: &[u8]) {
         let Some(packet) = RtpPacket::parse(bytes).filter(|p| p.payload().len() <= PAYLOAD_MAX) else {
             MediaCounters::add(&self.counters.srtp_errors, 1);
             return;
@@ -32,7 +55,7 @@ impl State {
             MediaCounters::add(&self.counters.unknown_ssrc, 1);
             return;
         };
-        let Self { links, tracks, counters, packet: scratch, repaired, abs_send_time, .. } = self;
+        let Self { links, tracks, counters, repaired, arrived, .. } = self;
         let Some(link) = links.get_mut(index).and_then(Option::as_deref_mut) else { return };
         let Receiving { streams, report_due, .. } = &mut link.receiving;
         let track = streams[stream].track;
@@ -64,16 +87,35 @@ impl State {
             }
         };
         let Some(flowing) = tracks.get_mut(track).and_then(|t| t.as_mut()?.flowing.as_mut()) else { return };
-        let level = flowing.audio_level.and_then(|id| packet.extension(id));
+        let level = flowing.audio_level.and_then(|id| packet.extension(id)?.first().map(|level| [*level]));
+        if let Some(accepted) = flowing.track.accept(now, layer, &packet) {
+            let start = arrived.bytes.len();
+            arrived.bytes.extend_from_slice(packet.payload());
+            arrived.packets.push(Packet { track, accepted, payload: start..arrived.bytes.len(), level });
+        }
+    }
+
+    /// Sends on what came with a batch of datagrams, track by track and receiver by receiver: a frame's packets to one place
+    /// follow each other and leave as a train.
+    pub(super) fn forward(&mut self, now: Instant, sender: &mut UdpSender) {
+        let Self { links, tracks, counters, arrived, packet: scratch, abs_send_time, .. } = self;
+        arrived.packets.sort_unstable_by_key(|packet| (packet.track, packet.payload.start, packet.payload.end));
         let mut sent = 0;
-        flowing.track.receive(now, layer, &packet, &mut |forward: &Forward<'_>| {
-            let out = Out { subscription: forward.subscription, header: forward.header, level, abs_send_time };
-            scratch.clear();
-            out.write_header(scratch);
-            scratch.extend_from_slice(packet.payload());
-            sent += u64::from(seal_and_push(links, sender, forward.subscription.config.target, scratch));
-        });
+        for packets in arrived.packets.chunk_by(|a, b| a.track == b.track) {
+            let track = tracks.get_mut(packets[0].track).and_then(|t| t.as_mut()?.flowing.as_mut());
+            let Some(Flowing { track, .. }) = track else { continue };
+            track.forward(now, packets, &mut |forward: &Forward<'_>, packet: &Packet| {
+                let Forward { subscription, header } = *forward;
+                let level = packet.level.as_ref().map(|level| &level[..]);
+                scratch.clear();
+                Out { subscription, header, level, abs_send_time }.write_header(scratch);
+                scratch.extend_from_slice(&arrived.bytes[packet.payload.clone()]);
+                sent += u64::from(seal_and_push(links, sender, subscription.config.target, scratch));
+            });
+        }
         MediaCounters::add(&counters.rtp_out, sent);
+        arrived.packets.clear();
+        arrived.bytes.clear();
     }
 
     /// A subscriber misses packets of one of our streams.
@@ -216,7 +258,7 @@ fn start(now: Instant, kind: MediaKind, muted: bool, codec: CodecSpec, audio_lev
     Flowing { track, codec, audio_level }
 }
 
-fn mime(slot: &TrackSlot, codec: &CodecSpec) -> String {
+pub(super) fn mime(slot: &TrackSlot, codec: &CodecSpec) -> String {
     match slot.kind {
         MediaKind::Audio => format!("audio/{}", codec.name),
         MediaKind::Video => format!("video/{}", codec.name.to_ascii_uppercase()),

@@ -5,13 +5,22 @@ use super::state::State;
 use bytes::Bytes;
 use prost::Message;
 use std::time::Instant;
+use trtc_proto::command;
 use trtc_proto::livekit::{DataPacket, data_packet};
 use trtc_sfu::Refusal;
 
 const RELIABLE: &str = "_reliable";
 const LOSSY: &str = "_lossy";
-/// Longest message on a data channel, as announced in our descriptions.
+/// Longest message on a data channel, as with a LiveKit server.
 const MESSAGE_MAX: usize = 65_535;
+/// What the shortest message counts for: it costs each receiver a datagram.
+const MESSAGE_MIN: usize = 128;
+/// Named receivers of one message.
+const DESTINATIONS_MAX: usize = 1_000;
+/// Sequence number before the data of a command message; does not count.
+const COMMAND_HEAD: usize = 4;
+/// Names, ids and receivers around the data of a command message; more is no command message.
+const COMMAND_EXTRA_MAX: usize = 4_096;
 
 impl State {
     pub(super) fn channel_open(&mut self, now: Instant, index: usize, label: String) {
@@ -44,8 +53,8 @@ impl State {
                 let packet = Bytes::from(packet);
                 for other in self.rooms.get(&room).cloned().unwrap_or_default() {
                     let Some(member) = self.members.get(&other) else { continue };
-                    let named = destinations.is_empty()
-                        || destinations.iter().any(|d| *d == member.identity || *d == member.sid);
+                    let is_named = |name| destinations.binary_search(name).is_ok();
+                    let named = destinations.is_empty() || is_named(&member.identity) || is_named(&member.sid);
                     if other != key && named {
                         self.deliver(now, other, &packet, reliable);
                     }
@@ -91,12 +100,18 @@ impl State {
         }
         let mut packet = DataPacket::decode(message).map_err(|_| Rejection::Because("data packet is malformed"))?;
         let mut destinations = std::mem::take(&mut packet.destination_identities);
-        let mut topic = String::new();
-        let mut size = message.len();
+        // All that is relayed counts; of a command message the data, because that is what its sender is told to count.
+        let (mut topic, mut size) = (String::new(), message.len().max(MESSAGE_MIN));
         match &mut packet.value {
             Some(data_packet::Value::User(user)) => {
-                topic = user.topic.clone().unwrap_or_default();
-                size = user.payload.len();
+                let is_command = user.topic.as_deref().is_some_and(|t| command::topic_id(t).is_some());
+                if is_command && message.len() <= user.payload.len() + COMMAND_EXTRA_MAX {
+                    topic = user.topic.clone().unwrap_or_default();
+                    size = user.payload.len().saturating_sub(COMMAND_HEAD);
+                    if size > command::DATA_MAX_BYTES {
+                        return Err(Rejection::Because("command message longer than 1000 bytes"));
+                    }
+                }
                 user.participant_sid.clone_from(&member.sid);
                 user.participant_identity.clone_from(&member.identity);
                 // Old clients name the receivers inside.
@@ -107,10 +122,10 @@ impl State {
             }
             Some(_) => {}
         }
-        // A command message carries four bytes of sequence number that do not count.
-        if topic.starts_with("trtc.cmd.") {
-            size = size.saturating_sub(4);
+        if destinations.len() > DESTINATIONS_MAX {
+            return Err(Rejection::Because("data packet with more than 1000 destinations"));
         }
+        destinations.sort_unstable();
         let sequence = if reliable { packet.sequence } else { 0 };
         member.gate.admit(now, &topic, size, sequence).map_err(|refusal| match refusal {
             Refusal::Duplicate => Rejection::Duplicate,

@@ -1,11 +1,12 @@
 //! Everything the media thread knows: rooms, members, connections, tracks, and the deadlines of all of them.
 use super::api::{MediaCounters, MediaEvent, MemberKey, RoomKey};
 use super::link::{ADDRESSES_MAX, Link};
+use super::receive::Arrived;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use trtc_net::batch::UdpSender;
 use trtc_peer::{CodecSpec, Config, Identity, Incoming, Peer, PeerEvent, SectionId};
@@ -17,6 +18,7 @@ pub(super) struct State {
     pub(super) publisher_config: Arc<Config>,
     pub(super) subscriber_config: Arc<Config>,
     pub(super) counters: Arc<MediaCounters>,
+    pub(super) answer_timeout: Duration,
     pub(super) links: Vec<Option<Box<Link>>>,
     pub(super) members: HashMap<MemberKey, Member>,
     pub(super) rooms: HashMap<RoomKey, Vec<MemberKey>>,
@@ -30,6 +32,7 @@ pub(super) struct State {
     epoch: Instant,
     /// 24 bits, 6.18 fixed point, of the running turn.
     pub(super) abs_send_time: [u8; 3],
+    pub(super) arrived: Arrived,
     pub(super) packet: Vec<u8>,
     pub(super) repaired: Vec<u8>,
     pub(super) lost: Vec<u16>,
@@ -90,12 +93,14 @@ impl State {
         publisher_config: Arc<Config>,
         subscriber_config: Arc<Config>,
         counters: Arc<MediaCounters>,
+        answer_timeout: Duration,
     ) -> Self {
         Self {
             identity,
             publisher_config,
             subscriber_config,
             counters,
+            answer_timeout,
             links: Vec::new(),
             members: HashMap::new(),
             rooms: HashMap::new(),
@@ -108,6 +113,7 @@ impl State {
             next_generation: 0,
             epoch: Instant::now(),
             abs_send_time: [0; 3],
+            arrived: Arrived::default(),
             packet: Vec::with_capacity(2048),
             repaired: Vec::with_capacity(2048),
             lost: Vec::new(),
@@ -147,7 +153,7 @@ impl State {
                 MediaCounters::add(&self.counters.rtp_in, 1);
                 let packet: &[u8] = packet;
                 self.mark(index);
-                self.rtp(now, sender, index, packet);
+                self.rtp(now, index, packet);
             }
             Some(Incoming::Rtcp(packet)) => {
                 let packet: &[u8] = packet;
@@ -158,8 +164,12 @@ impl State {
                 if secure {
                     MediaCounters::add(&self.counters.srtp_errors, 1);
                 }
-                if stun && known != Some(index) && link.peer.is_validated(from) {
-                    self.learn(index, from);
+                if stun && known != Some(index) {
+                    if link.peer.is_validated(from) {
+                        self.learn(index, from);
+                    } else {
+                        MediaCounters::add(&self.counters.bad_stun, 1);
+                    }
                 }
                 self.mark(index);
             }

@@ -90,7 +90,7 @@ fn event(
 
 fn start() -> Media {
     let bind = SocketAddr::from(([127, 0, 0, 1], 0));
-    Media::start(MediaConfig { bind, threads: 1, public_candidates: Vec::new() }).expect("media")
+    Media::start(MediaConfig::new(bind)).expect("media")
 }
 
 fn add(media: &Media, member: MemberKey, name: &str) -> mpsc::Receiver<MediaEvent> {
@@ -157,6 +157,16 @@ fn a_track_and_data_reach_another_member() {
     let payloads: Vec<_> = b.received.iter().map(|p| RtpPacket::parse(p).expect("rtp").payload().to_vec()).collect();
     assert_eq!(payloads, [vec![0x67, 9, 9], vec![0x41, 2]]);
     assert!(media.counters().plis_sent.load(Ordering::Relaxed) >= 1);
+
+    // What comes in one go leaves in its order.
+    b.received.clear();
+    let frame: Vec<_> = (0..40).map(|n| vec![0x41, n, if n % 8 == 7 { 0 } else { n }]).collect();
+    for (payload, sequence) in frame.iter().zip(5..) {
+        a.send_rtp(&header(sequence), payload);
+    }
+    until(&mut [&mut a, &mut b], "a frame", |c| c[1].received.len() >= frame.len());
+    let payloads: Vec<_> = b.received.iter().map(|p| RtpPacket::parse(p).expect("rtp").payload().to_vec()).collect();
+    assert_eq!(payloads, frame);
 
     data_is_stamped(&mut a, &mut b);
     media.send(MediaCommand::RemoveMember { member: 1 }).expect("queue");

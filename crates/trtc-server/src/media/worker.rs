@@ -10,8 +10,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use trtc_net::batch::UdpBatch;
 use trtc_peer::{Config, IceRole, Identity, Setup};
 
-/// Commands between two looks at the socket.
+/// Commands between two looks at the socket, and the time after which the rest waits for the next turn.
 const COMMANDS_A_TURN: usize = 64;
+const COMMANDS_TIME: Duration = Duration::from_millis(1);
 
 pub(super) struct Worker {
     udp: UdpBatch,
@@ -43,7 +44,8 @@ impl Worker {
         };
         // Receivers tell their estimate by REMB, as with a LiveKit server.
         let subscriber = Config { transport_cc: false, remb: true, answer_rids: false, ..publisher.clone() };
-        let state = State::new(Arc::new(identity), Arc::new(publisher), Arc::new(subscriber), counters);
+        let (identity, answer_timeout) = (Arc::new(identity), config.answer_timeout);
+        let state = State::new(identity, Arc::new(publisher), Arc::new(subscriber), counters, answer_timeout);
         Ok(Self { udp, udp_port: bound.port(), commands, stop, state })
     }
 
@@ -84,15 +86,23 @@ impl Worker {
         } else {
             Ok(())
         };
+        state.forward(now, self.udp.sender());
         for _ in 0..COMMANDS_A_TURN {
             let Ok(command) = self.commands.try_recv() else { break };
             state.command(now, self.udp.sender(), command);
+            // A large description takes milliseconds; media waits for one of them, not for all.
+            if now.elapsed() > COMMANDS_TIME {
+                break;
+            }
         }
         state.run_timers(now);
         state.service(now, self.udp.sender());
         self.udp.flush();
         let (received_so_far, sent) = (self.udp.received(), self.udp.sent());
         let counters = state.counters();
+        MediaCounters::add(&counters.wait_calls, 1);
+        counters.receive_calls.store(received_so_far.calls, Ordering::Relaxed);
+        counters.send_calls.store(sent.calls, Ordering::Relaxed);
         counters.datagrams_in.store(received_so_far.datagrams, Ordering::Relaxed);
         counters.bytes_in.store(received_so_far.bytes, Ordering::Relaxed);
         counters.datagrams_out.store(sent.datagrams, Ordering::Relaxed);

@@ -1,6 +1,7 @@
 //! One member of a room, its tracks and what it subscribed to.
 use super::Joiner;
 use crate::auth::{self, Pass};
+use crate::bucket::Bucket;
 use crate::outbox::Outbox;
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -9,6 +10,10 @@ use trtc_proto::livekit::{
     AddTrackRequest, DisconnectReason, ParticipantInfo, ParticipantPermission, SimulcastCodecInfo, TimedVersion,
     TrackInfo, TrackSource, TrackType, video_layer,
 };
+
+/// Bytes of updates about one member: far below what an outbox takes, so that one member cannot fill those of others.
+const UPDATES_DEPTH: u32 = 1 << 20;
+const UPDATES_RATE: u32 = 1 << 16;
 
 /// A member.
 pub struct Member {
@@ -20,6 +25,8 @@ pub struct Member {
     pub joined: Instant,
     pub token_at: Instant,
     pub told_data_rejected: Option<Instant>,
+    /// Bytes of updates that others may be sent because of it.
+    pub updates: Bucket,
     /// When a connection of it failed.
     pub failed: Option<Instant>,
     pub tracks: Vec<Track>,
@@ -34,7 +41,7 @@ pub struct Member {
 pub struct Track {
     pub cid: String,
     pub info: TrackInfo,
-    /// Its media arrived; until then others do not know of it.
+    /// Its media arrived, or it is muted and negotiated; until then others do not know of it.
     pub started: bool,
     /// Its publisher was told of the first subscriber.
     pub heard: bool,
@@ -51,6 +58,7 @@ impl Member {
             joined: now,
             token_at: now,
             told_data_rejected: None,
+            updates: Bucket::new(now, UPDATES_DEPTH, UPDATES_RATE),
             failed: None,
             tracks: Vec::new(),
             wanted: BTreeMap::new(),

@@ -15,9 +15,8 @@ use trtc_proto::livekit::{
 /// Largest description; real ones of a few hundred sections stay below.
 const SDP_MAX_BYTES: usize = 256 * 1024;
 const CANDIDATE_MAX_BYTES: usize = 2 * 1024;
-/// Metadata travels in every update and in the refreshed token, hence in a URL.
-const METADATA_MAX_BYTES: usize = 64 * 1024;
-const ATTRIBUTES_MAX_BYTES: usize = 64 * 1024;
+/// Metadata and attributes travel in the refreshed token, hence in a URL, which HTTP libraries limit to 65,534 bytes.
+const TOKEN_MAX_BYTES: usize = 60_000;
 const NAME_MAX_BYTES: usize = 256;
 
 impl Room {
@@ -26,9 +25,9 @@ impl Room {
             return;
         }
         let Some(message) = request.message else {
-            // A newer client's message; older servers ignore them.
+            // A newer client's message: it goes on without.
             Metrics::add(&self.shared.metrics.unknown_messages);
-            return;
+            return self.refuse(key, 0, Reason::UnsupportedType, "this server does not know the message", None);
         };
         match message {
             Ask::Offer(offer) => self.description(key, offer, true),
@@ -41,7 +40,7 @@ impl Room {
             Ask::UpdateAudioTrack(request) => self.update_audio_track(key, request),
             Ask::UpdateVideoTrack(request) => self.update_video_track(key, request),
             Ask::UpdateMetadata(request) => self.update_metadata(key, request),
-            Ask::Leave(_) => self.remove(key, DisconnectReason::ClientInitiated, Some(Action::Disconnect)),
+            Ask::Leave(_) => self.remove(key, DisconnectReason::ClientInitiated, Some((Action::Disconnect, "left"))),
             Ask::Ping(_) => self.send(key, messages::encode(Message::Pong(unix_ms()))),
             Ask::PingReq(ping) => {
                 let pong = Pong { last_ping_timestamp: ping.timestamp, timestamp: unix_ms() };
@@ -59,7 +58,11 @@ impl Room {
             Metrics::add(&self.shared.metrics.oversize_sdp);
             let text = format!("the description has {} bytes, at most {SDP_MAX_BYTES} are allowed", sdp.len());
             self.refuse(key, 0, Reason::LimitExceeded, &text, None);
-            self.remove(key, DisconnectReason::StateMismatch, Some(Action::Disconnect));
+            self.remove(
+                key,
+                DisconnectReason::StateMismatch,
+                Some((Action::Disconnect, "the description is too large")),
+            );
         } else if is_offer {
             self.media(key, MediaCommand::Offer { member: key, sdp, id });
         } else {
@@ -90,23 +93,27 @@ impl Room {
     fn update_metadata(&mut self, key: MemberKey, request: UpdateParticipantMetadata) {
         let Some(member) = self.members.get_mut(&key) else { return };
         let id = request.request_id;
-        let mut attributes = member.pass.claims.attributes.clone();
+        let mut claims = member.pass.claims.clone();
         for (name, value) in &request.attributes {
             // An empty value deletes.
             if value.is_empty() {
-                attributes.remove(name)
+                claims.attributes.remove(name)
             } else {
-                attributes.insert(name.clone(), value.clone())
+                claims.attributes.insert(name.clone(), value.clone())
             };
+        }
+        if !request.metadata.is_empty() {
+            claims.metadata.clone_from(&request.metadata);
+        }
+        if !request.name.is_empty() {
+            claims.name.clone_from(&request.name);
         }
         let refusal = if !member.pass.grant.can_update_own_metadata.unwrap_or(false) {
             Some((Reason::NotAllowed, "does not have permission to update own metadata"))
-        } else if request.metadata.len() > METADATA_MAX_BYTES {
-            Some((Reason::LimitExceeded, "metadata is longer than 65536 bytes"))
         } else if request.name.len() > NAME_MAX_BYTES {
             Some((Reason::LimitExceeded, "name is longer than 256 bytes"))
-        } else if attributes.iter().map(|(k, v)| k.len() + v.len()).sum::<usize>() > ATTRIBUTES_MAX_BYTES {
-            Some((Reason::LimitExceeded, "attributes are longer than 65536 bytes"))
+        } else if auth::refreshed(&self.shared.config, &claims).len() > TOKEN_MAX_BYTES {
+            Some((Reason::LimitExceeded, "metadata and attributes make the token longer than 60000 bytes"))
         } else {
             None
         };
@@ -115,14 +122,7 @@ impl Room {
             let echo = UpdateParticipantMetadata { request_id: id, ..UpdateParticipantMetadata::default() };
             return self.refuse(key, id, reason, text, Some(Request::UpdateMetadata(echo)));
         }
-        let claims = &mut member.pass.claims;
-        if !request.metadata.is_empty() {
-            claims.metadata.clone_from(&request.metadata);
-        }
-        if !request.name.is_empty() {
-            claims.name.clone_from(&request.name);
-        }
-        claims.attributes = attributes;
+        member.pass.claims = claims;
         member.touch();
         self.tell_all(key);
         self.send_token(key);

@@ -36,7 +36,9 @@ pub struct Room {
     sid: String,
     created_unix_ms: u64,
     empty_since: Option<Instant>,
-    /// Members whose outbox or media command queue is full; removed after the present input.
+    /// When the present input is handled.
+    now: Instant,
+    /// Members that cannot stay; removed after the present input.
     failed: Vec<(MemberKey, Failure)>,
     /// Removals that the media thread has not taken yet.
     media_removals: Vec<MemberKey>,
@@ -47,6 +49,7 @@ pub struct Room {
 enum Failure {
     SlowReader,
     MediaQueue,
+    Updates,
 }
 
 impl Room {
@@ -60,6 +63,7 @@ impl Room {
             sid: crate::ids::room_sid(),
             created_unix_ms: auth::unix_ms(),
             empty_since: Some(now),
+            now,
             failed: Vec::new(),
             media_removals: Vec::new(),
             shutdown: false,
@@ -68,6 +72,7 @@ impl Room {
 
     /// Reacts to one input. False when the room has ended.
     pub fn handle(&mut self, now: Instant, input: RoomInput) -> bool {
+        self.now = now;
         match input {
             RoomInput::Join(joiner) => self.join(now, *joiner),
             RoomInput::Signal(member, request) => self.signal(member, *request),
@@ -79,7 +84,11 @@ impl Room {
             RoomInput::Shutdown => {
                 self.shutdown = true;
                 for member in self.keys() {
-                    self.remove(member, DisconnectReason::ServerShutdown, Some(Action::Reconnect));
+                    self.remove(
+                        member,
+                        DisconnectReason::ServerShutdown,
+                        Some((Action::Reconnect, "the server stops")),
+                    );
                 }
             }
         }
@@ -94,6 +103,7 @@ impl Room {
 
     /// Timers. False when the room has ended.
     pub fn tick(&mut self, now: Instant) -> bool {
+        self.now = now;
         for member in std::mem::take(&mut self.media_removals) {
             self.tell_media_of_removal(member);
         }
@@ -103,10 +113,14 @@ impl Room {
             let late = now.duration_since(member.joined) > self.shared.config.join_timeout;
             if member.state == State::Joined && late {
                 Metrics::add(&self.shared.metrics.join_timeouts);
-                self.remove(key, DisconnectReason::JoinFailure, Some(Action::Disconnect));
+                self.remove(key, DisconnectReason::JoinFailure, Some((Action::Disconnect, "no connection came up")));
             } else if member.failed.is_some_and(|at| now.duration_since(at) >= LEAVE_GRACE) {
                 Metrics::add(&self.shared.metrics.transport_failures);
-                self.remove(key, DisconnectReason::ConnectionTimeout, Some(Action::Reconnect));
+                self.remove(
+                    key,
+                    DisconnectReason::ConnectionTimeout,
+                    Some((Action::Reconnect, "the connection failed")),
+                );
             } else if now.duration_since(member.token_at) >= refresh {
                 member.token_at = now;
                 self.send_token(key);
@@ -122,7 +136,7 @@ impl Room {
     /// Last words; the registry forgets the room.
     pub fn end(&mut self) {
         for member in self.keys() {
-            self.remove(member, DisconnectReason::RoomClosed, Some(Action::Disconnect));
+            self.remove(member, DisconnectReason::RoomClosed, Some((Action::Disconnect, "the room is closed")));
         }
         // The media thread takes commands again soon, or it is gone and so are its members.
         for member in std::mem::take(&mut self.media_removals) {
@@ -142,7 +156,11 @@ impl Room {
         let same = self.members.iter().find(|(_, m)| m.identity() == joiner.pass.identity).map(|(key, _)| *key);
         if let Some(old) = same {
             Metrics::add(&self.shared.metrics.duplicate_identities);
-            self.remove(old, DisconnectReason::DuplicateIdentity, Some(Action::Disconnect));
+            self.remove(
+                old,
+                DisconnectReason::DuplicateIdentity,
+                Some((Action::Disconnect, "the identity joined again")),
+            );
         }
         let member = Member::new(&joiner, crate::ids::participant_sid(), now);
         log::info!("room {:?}: {:?} joins as {}", self.name, member.identity(), member.sid);
@@ -248,8 +266,9 @@ impl Room {
                 let which = if publisher { "publisher" } else { "subscriber" };
                 log::info!("room {:?}: {:?}: {which} connection failed: {reason}", self.name, member.identity());
                 if reason.contains("answered") {
-                    Metrics::add(&self.shared.metrics.transport_failures);
-                    self.remove(key, DisconnectReason::StateMismatch, Some(Action::Reconnect));
+                    Metrics::add(&self.shared.metrics.answer_timeouts);
+                    let last = Some((Action::Reconnect, "an offer was not answered in time"));
+                    self.remove(key, DisconnectReason::StateMismatch, last);
                 } else {
                     // A client that leaves closes its connections first; its leave is on the way.
                     member.failed.get_or_insert(now);
@@ -267,7 +286,8 @@ impl Room {
                         None,
                     );
                 } else {
-                    self.remove(key, DisconnectReason::StateMismatch, Some(Action::Reconnect));
+                    let last = Some((Action::Reconnect, "the answer could not be used"));
+                    self.remove(key, DisconnectReason::StateMismatch, last);
                 }
             }
             MediaEvent::DataRejected { reason } => {
@@ -281,8 +301,13 @@ impl Room {
         }
     }
 
-    /// Takes a member out. With an action the client is told, else its socket is already gone.
-    pub(super) fn remove(&mut self, key: MemberKey, reason: DisconnectReason, action: Option<Action>) {
+    /// Takes a member out. The client is told what to do next and why, unless its socket is already gone.
+    pub(super) fn remove(
+        &mut self,
+        key: MemberKey,
+        reason: DisconnectReason,
+        last_words: Option<(Action, &'static str)>,
+    ) {
         let Some(mut member) = self.members.remove(&key) else { return };
         log::info!("room {:?}: {:?} leaves: {reason:?}", self.name, member.identity());
         Metrics::add(&self.shared.metrics.leaves);
@@ -291,10 +316,10 @@ impl Room {
         for track in &member.tracks {
             self.forget_track(&track.info.sid);
         }
-        if let Some(action) = action {
+        if let Some((action, why)) = last_words {
             let _ = member.outbox.send(messages::leave(reason, action));
+            member.outbox.close(1000, why);
         }
-        member.outbox.close(1000, "left");
         if !member.pass.grant.hidden {
             let update = messages::update(vec![member.farewell(reason)]);
             self.broadcast(&update, None);
@@ -316,9 +341,8 @@ impl Room {
 
     /// The participant's present state to everybody, itself included.
     pub(super) fn tell_all(&mut self, key: MemberKey) {
-        let Some(member) = self.members.get(&key) else { return };
-        let update = messages::update(vec![member.info()]);
-        if member.pass.grant.hidden {
+        let Some(update) = self.update_about(key) else { return };
+        if self.members.get(&key).is_some_and(|m| m.pass.grant.hidden) {
             self.send(key, update);
         } else {
             self.broadcast(&update, None);
@@ -327,11 +351,21 @@ impl Room {
 
     /// The participant's present state to everybody else.
     fn tell_others(&mut self, key: MemberKey) {
-        let Some(member) = self.members.get(&key) else { return };
-        if !member.pass.grant.hidden {
-            let update = messages::update(vec![member.info()]);
+        let Some(update) = self.update_about(key) else { return };
+        if self.members.get(&key).is_some_and(|m| !m.pass.grant.hidden) {
             self.broadcast(&update, Some(key));
         }
+    }
+
+    /// The present state of a member, unless that changes so often that others would suffer.
+    fn update_about(&mut self, key: MemberKey) -> Option<Bytes> {
+        let member = self.members.get_mut(&key)?;
+        let update = messages::update(vec![member.info()]);
+        if member.updates.take(self.now, update.len()) {
+            return Some(update);
+        }
+        self.failed.push((key, Failure::Updates));
+        None
     }
 
     fn broadcast(&mut self, message: &Bytes, except: Option<MemberKey>) {
@@ -379,9 +413,21 @@ impl Room {
             match failure {
                 Failure::SlowReader => {
                     Metrics::add(&self.shared.metrics.slow_readers);
-                    self.remove(key, DisconnectReason::ConnectionTimeout, Some(Action::Reconnect));
+                    // It would not read its last words either.
+                    if let Some(member) = self.members.get(&key) {
+                        member.outbox.kill();
+                    }
+                    self.remove(key, DisconnectReason::ConnectionTimeout, None);
                 }
-                Failure::MediaQueue => self.remove(key, DisconnectReason::MediaFailure, Some(Action::Reconnect)),
+                Failure::MediaQueue => {
+                    let last = Some((Action::Reconnect, "the media thread does not take commands"));
+                    self.remove(key, DisconnectReason::MediaFailure, last);
+                }
+                Failure::Updates => {
+                    Metrics::add(&self.shared.metrics.update_floods);
+                    let last = Some((Action::Disconnect, "too many changes"));
+                    self.remove(key, DisconnectReason::StateMismatch, last);
+                }
             }
         }
     }

@@ -68,8 +68,9 @@ impl Room {
         if member.tracks.iter().any(|t| t.cid == request.cid) {
             return no(Reason::Queued, "");
         }
+        // Not the reason of a taken sub stream, which clients turn into an error of its own.
         if member.tracks.len() >= TRACKS_MAX {
-            return no(Reason::LimitExceeded, "a member may publish at most 32 tracks");
+            return no(Reason::NotAllowed, "a member may publish at most 32 tracks");
         }
         if source == TrackSource::ScreenShare {
             let taken = |t: &Track| t.info.source() == TrackSource::ScreenShare;
@@ -85,14 +86,19 @@ impl Room {
     pub(super) fn track_started(&mut self, key: MemberKey, sid: &str, codec_mime: &str) {
         let Some(member) = self.members.get_mut(&key) else { return };
         let Some(track) = member.track(sid) else { return };
-        if std::mem::replace(&mut track.started, true) {
+        // A muted track is told of before its first packet, and a packet may tell another codec than the description.
+        let again = track.started;
+        if again && track.info.mime_type == codec_mime {
             return;
         }
-        Metrics::add(&self.shared.metrics.tracks_started);
         track.start(codec_mime);
         member.touch();
         let (publisher, hidden) = (member.sid.clone(), member.pass.grant.hidden);
         self.tell_all(key);
+        if again {
+            return;
+        }
+        Metrics::add(&self.shared.metrics.tracks_started);
         if hidden {
             return;
         }

@@ -1,27 +1,33 @@
-//! A client that shares no code with the server but the message definitions: blocking tungstenite, raw HTTP.
+//! A server, and a client that shares no code with it but the message definitions: blocking tungstenite, raw HTTP.
 #![allow(dead_code, clippy::unwrap_used, reason = "each test file uses its part, and a test may stop")]
+
+pub mod bystanders;
+pub mod call;
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use trtc_proto::Message as _;
 use trtc_proto::jwt::{self, Claims, VideoGrant};
+use trtc_proto::livekit::leave_request::Action;
 use trtc_proto::livekit::signal_request::Message as Ask;
 use trtc_proto::livekit::signal_response::Message as Tell;
-use trtc_proto::livekit::{JoinResponse, ParticipantInfo, SignalRequest, SignalResponse};
+use trtc_proto::livekit::{
+    DisconnectReason, JoinResponse, ParticipantInfo, RequestResponse, SignalRequest, SignalResponse,
+};
 use trtc_server::{Server, ServerConfig};
 use tungstenite::client::IntoClientRequest as _;
 use tungstenite::protocol::CloseFrame;
 use tungstenite::{Message, WebSocket};
 
 /// Longer than anything here should take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A server on free ports with its runtime.
+/// A server on free ports, here with its runtime or in another process.
 pub struct TestServer {
-    runtime: tokio::runtime::Runtime,
-    server: Option<Server>,
+    here: Option<(tokio::runtime::Runtime, Server)>,
     pub address: SocketAddr,
+    pub udp_port: u16,
     pub config: ServerConfig,
 }
 
@@ -33,12 +39,17 @@ impl TestServer {
     pub fn with(config: ServerConfig) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let server = runtime.block_on(Server::start(config.clone())).unwrap();
-        Self { address: server.http_addr(), server: Some(server), runtime, config }
+        Self { address: server.http_addr(), udp_port: server.udp_port(), here: Some((runtime, server)), config }
+    }
+
+    /// One that already runs.
+    pub fn at(address: SocketAddr, udp_port: u16, config: ServerConfig) -> Self {
+        Self { here: None, address, udp_port, config }
     }
 
     pub fn stop(&mut self) {
-        if let Some(server) = self.server.take() {
-            self.runtime.block_on(server.shutdown());
+        if let Some((runtime, server)) = self.here.take() {
+            runtime.block_on(server.shutdown());
         }
     }
 
@@ -83,6 +94,14 @@ impl TestServer {
         line.unwrap_or_else(|| panic!("no {name} in {page}"))
     }
 
+    /// An act must move a counter.
+    pub fn counts<T>(&self, name: &str, act: impl FnOnce() -> T) -> T {
+        let before = self.metric(name);
+        let result = act();
+        self.wait_metric(name, before + 1);
+        result
+    }
+
     /// Counters are written after the client was told; wait for them.
     pub fn wait_metric(&self, name: &str, at_least: u64) {
         let end = Instant::now() + PATIENCE;
@@ -91,6 +110,14 @@ impl TestServer {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
+}
+
+/// Runs an act beside two honest members, who must not notice.
+pub fn beside(config: ServerConfig, act: impl FnOnce(&TestServer)) {
+    let server = TestServer::with(config);
+    let bystanders = bystanders::Bystanders::start(&server, "r");
+    act(&server);
+    bystanders.undisturbed(&server);
 }
 
 impl Drop for TestServer {
@@ -175,6 +202,25 @@ impl Client {
             Tell::Update(u) => u.participants.into_iter().find(|p| p.identity == identity),
             _ => None,
         })
+    }
+
+    /// The next refusal.
+    pub fn refusal(&mut self) -> RequestResponse {
+        self.wait("a request_response", |m| if let Tell::RequestResponse(r) = m { Some(r) } else { None })
+    }
+
+    /// The reason, the action and the close code and text with which the server ends this client.
+    pub fn end(&mut self) -> (DisconnectReason, Action, u16, String) {
+        let (messages, close) = self.rest();
+        let leave = messages.iter().find_map(|m| if let Tell::Leave(l) = m { Some(l) } else { None });
+        let (leave, close) = leave.zip(close).unwrap_or_else(|| panic!("no leave or no close after {messages:?}"));
+        (leave.reason(), leave.action(), close.code.into(), close.reason.to_string())
+    }
+
+    /// Proof that this client is still served.
+    pub fn is_served(&mut self) {
+        self.send(Ask::Ping(1));
+        self.wait("pong", |m| matches!(m, Tell::Pong(_)).then_some(()));
     }
 
     /// Everything until the close, then the close.

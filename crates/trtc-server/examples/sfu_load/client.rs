@@ -1,0 +1,175 @@
+//! One peer connection of a member, as a client would have it.
+use crate::arrival;
+use mio::net::UdpSocket;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+use trtc_net::batch::{BATCH, DATAGRAM_MAX, Receiver, SendQueue, bind};
+use trtc_peer::{Config, IceRole, Identity, Incoming, Peer, PeerEvent};
+use trtc_rtp::rtcp::{self, ReportBlock, Rtcp};
+use trtc_rtp::{ReceiverStats, RtpPacket};
+use trtc_server::media::{Media, MediaCommand, MediaEvent, MemberKey};
+
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A member's connection: the publisher's first one, or a subscriber's second one.
+pub(crate) struct Client {
+    pub(crate) peer: Peer,
+    pub(crate) socket: UdpSocket,
+    pub(crate) connected: bool,
+    pub(crate) media: Received,
+    events: mpsc::Receiver<MediaEvent>,
+    member: MemberKey,
+    /// The kernel notes when its datagrams arrive.
+    probe: bool,
+}
+
+/// What came over a connection.
+#[derive(Default)]
+pub(crate) struct Received {
+    /// RTP packets.
+    pub(crate) packets: u64,
+    /// The server asked for a key frame.
+    pub(crate) key_frame_wanted: bool,
+    streams: Vec<ReceiverStats>,
+    report_due: Option<Instant>,
+}
+
+impl Client {
+    /// Enters the room.
+    pub(crate) fn new(media: &Media, identity: &Arc<Identity>, member: MemberKey, probe: bool) -> io::Result<Self> {
+        let socket = bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+        if probe {
+            arrival::note(&socket)?;
+        }
+        let local_candidates = vec![socket.local_addr()?];
+        let config = Config { ice: IceRole::Controlled, local_candidates, ..Config::default() };
+        let (events, receiver) = mpsc::channel(1024);
+        let (name, sid) = (format!("member{member}"), format!("PA_{member}"));
+        let entered = MediaCommand::AddMember { room: 1, member, identity: name, sid, can_publish_data: true, events };
+        media.send(entered).map_err(io::Error::other)?;
+        Ok(Self {
+            peer: Peer::new(Arc::new(config), identity.clone()),
+            socket,
+            connected: false,
+            media: Received::default(),
+            events: receiver,
+            member,
+            probe,
+        })
+    }
+
+    /// Takes everything that waits in the socket; `stamped` gets every RTP packet of a probe with its arrival as Unix time.
+    pub(crate) fn drain(
+        &mut self,
+        receiver: &mut Receiver,
+        mut stamped: impl FnMut(Duration, &RtpPacket<'_>),
+    ) -> io::Result<()> {
+        let Self { peer, socket, media, .. } = self;
+        let now = Instant::now();
+        if self.probe {
+            let mut buffer = [0; DATAGRAM_MAX];
+            while let Some((length, from, arrived)) = arrival::next(socket, &mut buffer)? {
+                if let Some(incoming) = peer.feed(now, from, &mut buffer[..length]) {
+                    media.take(now, incoming, |packet| stamped(arrived, packet));
+                }
+            }
+            return Ok(());
+        }
+        loop {
+            let taken = receiver.receive(socket, |from, datagram| {
+                if let Some(incoming) = peer.feed(now, from, datagram) {
+                    media.take(now, incoming, |_| {});
+                }
+            })?;
+            if taken < BATCH {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Lets the peer act: deadlines, descriptions, reports, what it wants to send.
+    pub(crate) fn look(&mut self, now: Instant, media: &Media, queue: &mut SendQueue) -> io::Result<()> {
+        if self.peer.timeout().is_some_and(|at| at <= now) {
+            self.peer.tick(now);
+        }
+        while let Ok(event) = self.events.try_recv() {
+            self.told(now, media, event)?;
+        }
+        if self.media.report_due.is_some_and(|due| due <= now) {
+            self.media.report_due = Some(now + REPORT_INTERVAL);
+            self.report(now, queue);
+        }
+        self.settle(queue)
+    }
+
+    /// Hands on what the peer wants to send and takes its events.
+    pub(crate) fn settle(&mut self, queue: &mut SendQueue) -> io::Result<()> {
+        while let Some(event) = self.peer.poll_event() {
+            match event {
+                PeerEvent::Connected => self.connected = true,
+                PeerEvent::Failed(reason) => return Err(io::Error::other(format!("member {}: {reason}", self.member))),
+                _ => {}
+            }
+        }
+        while let Some((to, bytes)) = self.peer.poll_send() {
+            queue.push(&self.socket, to, |buffer| buffer.extend_from_slice(&bytes));
+        }
+        queue.flush(&self.socket);
+        Ok(())
+    }
+
+    fn told(&mut self, now: Instant, media: &Media, event: MediaEvent) -> io::Result<()> {
+        let member = self.member;
+        match event {
+            MediaEvent::Offer { sdp, id, .. } => {
+                let answer = self.peer.accept_offer(now, &sdp).map_err(|e| io::Error::other(e.to_string()))?;
+                media.send(MediaCommand::Answer { member, sdp: answer, id }).map_err(io::Error::other)
+            }
+            MediaEvent::Answer { sdp, .. } => {
+                self.peer.accept_answer(now, &sdp).map_err(|e| io::Error::other(e.to_string()))
+            }
+            MediaEvent::Failed { reason, .. } | MediaEvent::BadSdp { reason, .. } => {
+                Err(io::Error::other(format!("member {member}: {reason}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A receiver report, as every client sends them.
+    fn report(&mut self, now: Instant, queue: &mut SendQueue) {
+        let blocks: Vec<ReportBlock> = self.media.streams.iter_mut().filter_map(|s| s.report_block(now)).collect();
+        let mut packet = Vec::new();
+        rtcp::receiver_report(&mut packet, self.member as u32, &blocks);
+        if let Some(to) = self.peer.seal_rtcp(&mut packet) {
+            queue.push(&self.socket, to, |buffer| buffer.extend_from_slice(&packet));
+        }
+    }
+}
+
+impl Received {
+    fn take(&mut self, now: Instant, incoming: Incoming<'_>, seen: impl FnOnce(&RtpPacket<'_>)) {
+        match incoming {
+            Incoming::Rtp(packet) => {
+                let Some(packet) = RtpPacket::parse(packet) else { return };
+                self.packets += 1;
+                let header = packet.header();
+                let known = self.streams.iter().position(|s| s.ssrc() == header.ssrc);
+                let stream = known.unwrap_or_else(|| {
+                    // Only jitter depends on the clock, and nobody reads it.
+                    self.streams.push(ReceiverStats::new(header.ssrc, 90_000));
+                    self.report_due.get_or_insert(now + REPORT_INTERVAL);
+                    self.streams.len() - 1
+                });
+                self.streams[stream].received(now, &header, packet.payload().len());
+                seen(&packet);
+            }
+            Incoming::Rtcp(packet) => {
+                let asks = |part| matches!(part, Rtcp::Pli { .. } | Rtcp::Fir { .. });
+                self.key_frame_wanted |= rtcp::parse(packet).any(asks);
+            }
+        }
+    }
+}
