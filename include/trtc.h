@@ -1,10 +1,16 @@
 /*
  * libtrtc: real-time calls. TRTCCloud's vocabulary, LiveKit on the wire.
  *
- * Every function returns trtc_result: 0, or a negative TRTC_ERR_*; then trtc_last_error_message() says which argument was
- * wrong and what is allowed. Success means accepted; outcomes arrive by callback. Handles are tokens: using a stale one is an
- * error, never a crash. Parameter structs are set up by their trtc_x_init() function. Text is UTF-8. Nothing is freed across
- * this boundary. Every function may be called on any thread, unless it says otherwise.
+ * Functions return trtc_result, but for those that initialise a struct or give a version or a text: 0, or a negative
+ * TRTC_ERR_*; then trtc_last_error_message() says which argument was wrong and what is allowed. Success means accepted;
+ * outcomes arrive by callback. Handles are tokens: using a stale one is an error, never a crash. Parameter structs are set up
+ * by their trtc_x_init() function. Text is UTF-8, NUL-terminated, at most 65,536 bytes. What the host passes is read or copied
+ * before the call returns, and nothing is freed across this boundary.
+ *
+ * Errors that any call may have are named here and not repeated there ("Errors: common"): TRTC_ERR_INVALID_HANDLE;
+ * TRTC_ERR_EVENT_OVERFLOW or TRTC_ERR_INTERNAL once a cloud has closed itself (destroy it); TRTC_ERR_INVALID_PARAMETER for a
+ * pointer that is NULL without being allowed to, or misaligned; TRTC_ERR_STRUCT_SIZE for a struct whose size is impossible, or
+ * whose fields that this version does not know are not zero; TRTC_ERR_NOT_UTF8; TRTC_ERR_REFUSED inside the log callback.
  */
 
 #ifndef TRTC_H
@@ -304,7 +310,7 @@
 #define TRTC_VIDEO_STREAM_TYPE_BIG 0
 
 /*
- Stream: main, low quality. Not supported yet.
+ Stream: main, low quality. Not supported yet: `TRTC_ERR_NOT_SUPPORTED`.
  */
 #define TRTC_VIDEO_STREAM_TYPE_SMALL 1
 
@@ -384,13 +390,13 @@
 #define TRTC_VIDEO_RESOLUTION_1920_1080 114
 
 /*
- One room membership with its local and remote streams. A handle is a token, not an address; a stale, wrong or NULL one is
- an error (`TRTC_ERR_INVALID_HANDLE`), never a crash. Any number of clouds may exist.
+ One room membership with its local and remote streams. A handle is a token, not an address; a stale, wrong or NULL one
+ is an error (`TRTC_ERR_INVALID_HANDLE`), never a crash. Any number of clouds may exist.
  */
 typedef struct trtc_cloud trtc_cloud;
 
 /*
- An acquired picture. A token like `trtc_cloud`.
+ An acquired picture, to be given back by `trtc_video_release()`. A token like `trtc_cloud`.
  */
 typedef struct trtc_video trtc_video;
 
@@ -421,26 +427,29 @@ typedef struct {
    */
   uint32_t channels;
   /*
-   Samples of one channel. To be sent: 5 to 100 ms. To be pulled: 10 or 20 ms.
+   Samples of one channel. To be sent: 5 to 100 ms. To be pulled: 10 or 20 ms. Default 0.
    */
   uint32_t samples_per_channel;
   /*
-   The samples, `channels * samples_per_channel` of them. Written to when sound is pulled.
+   The samples, `channels * samples_per_channel` of them, aligned to 2 bytes, the host's. Written to when sound is
+   pulled, never when it is sent. Default NULL.
    */
   int16_t *samples;
   /*
    Out: time on the clock of `trtc_generate_custom_pts()`. In: ignored for now; sound is stamped when it is sent.
+   Default 0.
    */
   uint64_t timestamp_ms;
 } trtc_audio_frame;
 
 /*
- Called exactly once when the library no longer needs what `context` stands for. Any thread.
+ Called exactly once when the library no longer needs what `context` stands for; `context` is only handed back. Any
+ thread. Functions of the library may be called inside. NULL calls nothing.
  */
 typedef void (*trtc_release_fn)(void *context);
 
 /*
- One local stream.
+ One local stream, over the last 2 s. The sound stands with the main stream, or alone.
  */
 typedef struct {
   /*
@@ -464,17 +473,22 @@ typedef struct {
    */
   uint32_t video_bitrate_kbps;
   /*
-   Samples per second.
+   Samples per second of the sound; 0 without.
    */
   uint32_t audio_sample_rate_hz;
   /*
    Audio kbit/s sent.
    */
   uint32_t audio_bitrate_kbps;
+  /*
+   `TRTC_VIDEO_STREAM_TYPE_*`.
+   */
+  int32_t stream_type;
 } trtc_local_statistics;
 
 /*
- One remote stream.
+ One remote stream. Rates and losses are those of the last 2 s, times those since entering. The sound stands with the
+ main stream.
  */
 typedef struct {
   /*
@@ -490,11 +504,11 @@ typedef struct {
    */
   const char *user_id;
   /*
-   Audio loss in percent before repair.
+   Audio packets lost on the way, before repair, in percent: 0..100.
    */
   uint32_t audio_packet_loss_percent;
   /*
-   Video loss in percent before repair.
+   Video packets lost on the way, before repair, in percent: 0..100.
    */
   uint32_t video_packet_loss_percent;
   /*
@@ -518,21 +532,21 @@ typedef struct {
    */
   uint32_t audio_bitrate_kbps;
   /*
-   Jitter buffer delay.
+   Present delay of the jitter buffer, the larger one of sound and picture.
    */
   uint32_t jitter_buffer_delay_ms;
   /*
-   Time during which the picture stood still.
+   Time during which the picture stood still for more than 500 ms.
    */
   uint32_t video_total_block_time_ms;
   /*
-   Time during which sound was missing.
+   Time during which sound was missing and had to be made up.
    */
   uint32_t audio_total_block_time_ms;
 } trtc_remote_statistics;
 
 /*
- Measurements of a membership.
+ Measurements of a membership. Rates and losses are those of the last 2 s.
  */
 typedef struct {
   /*
@@ -540,19 +554,19 @@ typedef struct {
    */
   uint32_t struct_size;
   /*
-   Process CPU in percent of one core.
+   Processor time of the whole process in percent of one core; may exceed 100. 0 where the system does not tell.
    */
   uint32_t app_cpu_percent;
   /*
-   Uplink loss in percent.
+   Loss on the way to the server in percent: 0..100.
    */
   uint32_t up_loss_percent;
   /*
-   Downlink loss in percent.
+   Loss on the way from the server in percent: 0..100.
    */
   uint32_t down_loss_percent;
   /*
-   Round trip to the server.
+   Round trip to the server; 0 unknown.
    */
   uint32_t rtt_ms;
   /*
@@ -564,19 +578,19 @@ typedef struct {
    */
   uint32_t remote_count;
   /*
-   Since entering.
+   Bytes of media sent since entering.
    */
   uint64_t sent_bytes;
   /*
-   Since entering.
+   Bytes of media received since entering.
    */
   uint64_t received_bytes;
   /*
-   Local streams.
+   Local streams: `local_count` pointers.
    */
   const trtc_local_statistics *const *local;
   /*
-   Remote streams.
+   Remote streams: `remote_count` pointers.
    */
   const trtc_remote_statistics *const *remote;
 } trtc_statistics;
@@ -590,11 +604,11 @@ typedef struct {
    */
   uint32_t struct_size;
   /*
-   0..100.
+   Loudness, 0..100.
    */
   uint32_t volume;
   /*
-   "" is the local user.
+   Whose; "" is the local user.
    */
   const char *user_id;
 } trtc_volume_info;
@@ -603,8 +617,9 @@ typedef struct {
  What a cloud tells its host. NULL members are skipped; the table is copied.
 
  Callbacks of one cloud never overlap and arrive in order: on a thread of the cloud or, with `pull_events`, inside
- `trtc_cloud_dispatch()`. Pointers are valid until the callback returns. Every function of the library may be called inside,
- `trtc_cloud_destroy()` included.
+ `trtc_cloud_dispatch()`. Pointers are valid until the callback returns. Every function of the library may be called
+ inside, `trtc_cloud_destroy()` included. At 4,096 waiting events (`on_statistics` and `on_user_voice_volume` do not
+ count) the cloud closes itself with `TRTC_ERR_EVENT_OVERFLOW`.
  */
 typedef struct {
   /*
@@ -612,19 +627,20 @@ typedef struct {
    */
   uint32_t struct_size;
   /*
-   Given to every callback.
+   Given to every callback. Stays the host's, and must live until `user_data_release`. Default NULL.
    */
   void *user_data;
   /*
-   Called exactly once, after the last callback of the cloud. Not called when `trtc_cloud_create()` fails.
+   Called exactly once, after the last callback of the cloud (render callbacks included), on any thread. Not called
+   when `trtc_cloud_create()` fails.
    */
   void (*user_data_release)(void *user_data);
   /*
-   Something failed for good. `code` is `TRTC_ERR_*`.
+   Something failed for good. `code` is `TRTC_ERR_*`, `message` a sentence for people.
    */
   void (*on_error)(void *user_data, int32_t code, const char *message);
   /*
-   Something is worse than it should be; the call goes on. `code` is `TRTC_WARN_*`.
+   Something is worse than it should be; the call goes on. `code` is `TRTC_WARN_*`, `message` a sentence for people.
    */
   void (*on_warning)(void *user_data, int32_t code, const char *message);
   /*
@@ -644,19 +660,19 @@ typedef struct {
    */
   void (*on_remote_user_leave_room)(void *user_data, const char *user_id, int32_t reason);
   /*
-   The main stream of a user can (not) be watched.
+   The main stream of a user can be watched (nonzero), or no longer; a muted one cannot.
    */
   void (*on_user_video_available)(void *user_data, const char *user_id, trtc_bool available);
   /*
-   The sub stream of a user can (not) be watched.
+   The sub stream of a user can be watched (nonzero), or no longer; a muted one cannot.
    */
   void (*on_user_sub_stream_available)(void *user_data, const char *user_id, trtc_bool available);
   /*
-   A user can (not) be heard; a muted microphone is not available.
+   A user can be heard (nonzero), or no longer; a muted microphone cannot.
    */
   void (*on_user_audio_available)(void *user_data, const char *user_id, trtc_bool available);
   /*
-   The first picture of a stream; `user_id` is "" for the local user. Sizes in pixels.
+   The first picture of a stream (`TRTC_VIDEO_STREAM_TYPE_*`); `user_id` is "" for the local user. Sizes in pixels.
    */
   void (*on_first_video_frame)(void *user_data,
                                const char *user_id,
@@ -668,7 +684,7 @@ typedef struct {
    */
   void (*on_first_audio_frame)(void *user_data, const char *user_id);
   /*
-   The first picture of a local stream was sent.
+   The first picture of a local stream (`TRTC_VIDEO_STREAM_TYPE_*`) was sent.
    */
   void (*on_send_first_local_video_frame)(void *user_data, int32_t stream_type);
   /*
@@ -676,7 +692,7 @@ typedef struct {
    */
   void (*on_send_first_local_audio_frame)(void *user_data);
   /*
-   The size of a remote stream, in pixels, also the first.
+   The size of a remote stream (`TRTC_VIDEO_STREAM_TYPE_*`), in pixels, also the first.
    */
   void (*on_user_video_size_changed)(void *user_data,
                                      const char *user_id,
@@ -692,15 +708,15 @@ typedef struct {
    */
   void (*on_connection_lost)(void *user_data);
   /*
-   The library tries to come back.
+   The library tries to come back; `on_connection_recovery` or `on_exit_room` follows.
    */
   void (*on_try_to_reconnect)(void *user_data);
   /*
-   The connection is back.
+   The connection is back; local streams go on by themselves.
    */
   void (*on_connection_recovery)(void *user_data);
   /*
-   A command message, at most 1,000 bytes; `seq` is the sender's running number.
+   A command message: `cmd_id` 1..10, `size_bytes` at most 1,000; `seq` is the sender's running number.
    */
   void (*on_recv_custom_cmd_msg)(void *user_data,
                                  const char *user_id,
@@ -709,11 +725,12 @@ typedef struct {
                                  const uint8_t *data,
                                  uint32_t size_bytes);
   /*
-   `missed` command messages of a user got lost.
+   `missed` reliable command messages of a user got lost. `error` is -1 for now.
    */
   void (*on_miss_custom_cmd_msg)(void *user_data, const char *user_id, int32_t cmd_id, int32_t error, int32_t missed);
   /*
-   Loudness 0..100, as `trtc_cloud_enable_audio_volume_evaluation()` asked for. `total` is the mixed playout.
+   Loudness 0..100 of `count` users, the local one included, as `trtc_cloud_enable_audio_volume_evaluation()` asked
+   for; `total` is that of the mixed playout. One that was not delivered yet is replaced.
    */
   void (*on_user_voice_volume)(void *user_data, const trtc_volume_info *const *users, uint32_t count, uint32_t total);
 } trtc_callbacks;
@@ -733,8 +750,9 @@ typedef struct {
 } trtc_cloud_options;
 
 /*
- Called with each log line; `level` is `TRTC_LOG_LEVEL_*`, `module` says which part of the library speaks. Any thread, one
- at a time. Must be quick, and must not call the library.
+ Called with each log line; `level` is `TRTC_LOG_LEVEL_*`, `module` says which part of the library speaks. The texts are
+ valid until it returns. Any thread, one at a time. Must be quick; calls of the library inside it are refused
+ (`TRTC_ERR_REFUSED`).
  */
 typedef void (*trtc_log_fn)(void *user_data, int32_t level, const char *module, const char *message);
 
@@ -747,15 +765,16 @@ typedef struct {
    */
   uint32_t struct_size;
   /*
-   Application id; only with `user_sig`. Default 0.
+   TRTC application id. Only with `user_sig`, ignored with a token. Default 0.
    */
   uint32_t sdk_app_id;
   /*
-   Server, required: `https://` or `wss://`; `http://` or `ws://` only on this machine, unless `allow_plain`.
+   Server, required: `https://` or `wss://`; `http://` or `ws://` only on this machine, unless `allow_plain`. Default
+   NULL.
    */
   const char *server_url;
   /*
-   LiveKit token: names room and user, so that nothing else is needed. Default NULL.
+   LiveKit token, required for now: names room and user, so that nothing else is needed. Default NULL.
    */
   const char *access_token;
   /*
@@ -775,7 +794,7 @@ typedef struct {
    */
   uint32_t room_id;
   /*
-   `TRTC_ROLE_*`, for live scenes. Default anchor.
+   `TRTC_ROLE_*`, for live scenes; ignored in calls. Default anchor.
    */
   int32_t role;
   /*
@@ -793,11 +812,12 @@ typedef struct {
    */
   uint32_t struct_size;
   /*
-   `TRTC_VIDEO_RESOLUTION_*` or any other of the vendor's numbers. Default 640x360. Ignored when `width` is set.
+   `TRTC_VIDEO_RESOLUTION_*` or any other of the vendor's numbers. Ignored when `width` or `height` is set. Default
+   640x360.
    */
   int32_t video_resolution;
   /*
-   `TRTC_VIDEO_RESOLUTION_MODE_*`. Default landscape.
+   `TRTC_VIDEO_RESOLUTION_MODE_*`, for `width` and `height` too. Default landscape.
    */
   int32_t res_mode;
   /*
@@ -805,25 +825,26 @@ typedef struct {
    */
   uint32_t video_fps;
   /*
-   kbit/s, 10..50000. Default 550.
+   Highest bitrate in kbit/s, 10..50000. Default 550.
    */
   uint32_t video_bitrate_kbps;
   /*
-   kbit/s, at most `video_bitrate_kbps`; 0 = automatic. Default 0.
+   Lowest bitrate in kbit/s, however bad the network, at most `video_bitrate_kbps`; 0 = a third of it. Default 0.
    */
   uint32_t min_video_bitrate_kbps;
   /*
-   Width in pixels 16..3840, floored to a multiple of 8; 0 = by `video_resolution`. Default 0.
+   Width in pixels 16..3840, floored to a multiple of 8; 0, with `height` 0, = by `video_resolution`. Default 0.
    */
   uint32_t width;
   /*
-   Height in pixels 16..2160, floored to a multiple of 2; 0 = by `video_resolution`. Default 0.
+   Height in pixels 16..2160, floored to a multiple of 2; 0, with `width` 0, = by `video_resolution`. Default 0.
    */
   uint32_t height;
 } trtc_video_enc_param;
 
 /*
- A picture, from the host or to it. Planes are borrowed.
+ A picture, from the host or to it. Planes are borrowed: the host's until the call returns, the library's until the
+ callback returns or the picture is released.
  */
 typedef struct {
   /*
@@ -835,23 +856,24 @@ typedef struct {
    */
   int32_t pixel_format;
   /*
-   Width in pixels; from the host even, 16..3840.
+   Width in pixels; from the host even, 16..3840. Default 0.
    */
   uint32_t width;
   /*
-   Height in pixels; from the host even, 16..2160.
+   Height in pixels; from the host even, 16..2160. Default 0.
    */
   uint32_t height;
   /*
-   The planes: I420 has three, NV12 two, the others one. Unused ones are NULL.
+   The planes: I420 has three, NV12 two, the others one. Unused ones are NULL. Default NULL.
    */
   const uint8_t *planes[3];
   /*
-   Bytes from one row to the next; from the host 0 means without gaps.
+   Bytes from one row of a plane to the next: at least a row, at most 1,048,576; from the host 0 means without gaps.
+   Default 0.
    */
   uint32_t strides_bytes[3];
   /*
-   Clockwise: 0. Others are not supported yet. Default 0.
+   Degrees clockwise: 0. Others are not supported yet. Default 0.
    */
   int32_t rotation;
   /*
@@ -869,23 +891,24 @@ typedef struct {
    */
   uint32_t struct_size;
   /*
-   Frames per second, 1..60; 0 = the file's, or 30. Default 0.
+   Frames per second, 1..60; 0 = the file's, or 30 when it does not tell. Ignored for `.wav`. Default 0.
    */
   uint32_t fps;
   /*
-   Path: `.h264` (Annex B), `.y4m` (4:2:0, 8 bit), `.yuv` (raw I420) or `.wav`. Required.
+   Path, required: `.h264` (Annex B, at most 512 MB), `.y4m` (4:2:0, 8 bit), `.yuv` (raw I420) or `.wav` (1 or 2
+   channels, at most an hour at 48 kHz). Default NULL.
    */
   const char *path;
   /*
-   Width of raw I420. Default 0.
+   Width of raw I420 in pixels, 16..3840; ignored for others. Default 0.
    */
   uint32_t width;
   /*
-   Height of raw I420. Default 0.
+   Height of raw I420 in pixels, 16..2160; ignored for others. Default 0.
    */
   uint32_t height;
   /*
-   Zero plays it once. Default 1.
+   Nonzero begins again at the end, zero plays it once. Default 1.
    */
   trtc_bool repeat;
 } trtc_file_source;
@@ -915,8 +938,10 @@ typedef struct {
 /*
  Called with each picture of a stream; the frame is borrowed until it returns.
 
- `user_id` is "" for the local user. Runs on a thread of that stream alone: a slow host delays nobody else, late pictures are
- left out. May still be running for a moment after it was replaced; `user_data` must live until the cloud is destroyed.
+ `user_id` is "" for the local user, `stream_type` is `TRTC_VIDEO_STREAM_TYPE_*`. Runs on a thread of that stream alone:
+ a slow host delays nobody else, late pictures are left out. Functions of the library may be called inside. May still be
+ running for a moment after it was replaced; `user_data`, which is only handed back, must live until `user_data_release`
+ of the cloud's callbacks.
  */
 typedef void (*trtc_video_render_fn)(void *user_data,
                                      const char *user_id,
@@ -931,35 +956,36 @@ extern "C" {
  Starts local sound from the microphone with `TRTC_AUDIO_QUALITY_*`.
 
  This version has no microphone: the quality is kept for custom sound, files and the pattern, and without one of these
- `on_warning` tells `TRTC_WARN_MICROPHONE_DEVICE_EMPTY`. Errors: `TRTC_ERR_INVALID_PARAMETER`. Any thread. Since 0.1.
+ `on_warning` tells `TRTC_WARN_MICROPHONE_DEVICE_EMPTY`. Errors: `TRTC_ERR_INVALID_PARAMETER` (`quality`). Any thread.
+ Since 0.1.
  */
 TRTC_API trtc_result trtc_cloud_start_local_audio(trtc_cloud *cloud, int32_t quality);
 
 /*
- Ends local sound, whatever its source. Others see it become unavailable. Any thread. Since 0.1.
+ Ends local sound, whatever its source: custom capture, file or pattern. Others see it become unavailable. Without local
+ sound it does nothing. Errors: common. Any thread. Since 0.1.
  */
 TRTC_API trtc_result trtc_cloud_stop_local_audio(trtc_cloud *cloud);
 
 /*
- Silences local sound, or no longer. The track stays and carries silence, yet others see it become unavailable. Any thread.
- Since 0.1.
+ Silences local sound (nonzero), or no longer (the default). The track stays and carries silence, yet others see it
+ become unavailable. Holds for later sources and rooms too. Errors: common. Any thread. Since 0.1.
  */
-TRTC_API
-trtc_result trtc_cloud_mute_local_audio(trtc_cloud *cloud,
-                                        trtc_bool mute);
+TRTC_API trtc_result trtc_cloud_mute_local_audio(trtc_cloud *cloud, trtc_bool mute);
 
 /*
- Starts or ends sound pushed by the host. Any thread. Since 0.1.
+ Starts (nonzero) sound pushed by the host, in place of any other source, or ends it (the default). Errors: common. Any
+ thread. Since 0.1.
  */
 TRTC_API trtc_result trtc_cloud_enable_custom_audio_capture(trtc_cloud *cloud, trtc_bool enable);
 
 /*
  Sends sound of the host: 5 to 100 ms a call, in real time.
 
- The samples are copied. `release` (may be NULL) is called exactly once with `release_context`, also on failure. Errors:
- `TRTC_ERR_REFUSED` (custom capture is not enabled), `TRTC_ERR_UNSUPPORTED_SAMPLERATE`, `TRTC_ERR_INVALID_PARAMETER`,
- `TRTC_ERR_STRUCT_SIZE`, `TRTC_ERR_QUEUE_FULL` (more than 1 s was waiting: the oldest was dropped, this one taken). Any
- thread. Since 0.1.
+ The samples are copied. `release` (may be NULL) is called exactly once with `release_context`, whatever the result.
+ Errors: `TRTC_ERR_REFUSED` (custom capture is not enabled), `TRTC_ERR_UNSUPPORTED_SAMPLERATE`,
+ `TRTC_ERR_INVALID_PARAMETER` (`channels`, `samples_per_channel`, `samples`), `TRTC_ERR_QUEUE_FULL` (more than 1 s was
+ waiting: the oldest was dropped, this one taken). Any thread. Since 0.1.
  */
 TRTC_API
 trtc_result trtc_cloud_send_custom_audio_data(trtc_cloud *cloud,
@@ -968,77 +994,73 @@ trtc_result trtc_cloud_send_custom_audio_data(trtc_cloud *cloud,
                                               void *release_context);
 
 /*
- Volume of local sound: 0..150, default 100; above 100 it may clip. Errors: `TRTC_ERR_INVALID_PARAMETER`. Any thread.
- Since 0.1.
+ Volume of local sound in percent: 0..150, default 100; above 100 it may clip. Errors: `TRTC_ERR_INVALID_PARAMETER`
+ (`volume`). Any thread. Since 0.1.
  */
 TRTC_API trtc_result trtc_cloud_set_audio_capture_volume(trtc_cloud *cloud, uint32_t volume);
 
 /*
- Volume of local sound. Errors: `TRTC_ERR_INVALID_PARAMETER` (`out_volume` is NULL). Any thread. Since 0.1.
+ Volume of local sound in percent, as it was set. Errors: common. Any thread. Since 0.1.
  */
 TRTC_API trtc_result trtc_cloud_get_audio_capture_volume(trtc_cloud *cloud, uint32_t *out_volume);
 
 /*
- Volume of the mixed playout: 0..150, default 100. Errors: `TRTC_ERR_INVALID_PARAMETER`. Any thread. Since 0.1.
+ Volume of the mixed playout in percent: 0..150, default 100. Errors: `TRTC_ERR_INVALID_PARAMETER` (`volume`). Any
+ thread. Since 0.1.
  */
 TRTC_API trtc_result trtc_cloud_set_audio_playout_volume(trtc_cloud *cloud, uint32_t volume);
 
 /*
- Volume of the mixed playout. Errors: `TRTC_ERR_INVALID_PARAMETER` (`out_volume` is NULL). Any thread. Since 0.1.
+ Volume of the mixed playout in percent, as it was set. Errors: common. Any thread. Since 0.1.
  */
 TRTC_API trtc_result trtc_cloud_get_audio_playout_volume(trtc_cloud *cloud, uint32_t *out_volume);
 
 /*
- Volume of one remote user: 0..150, default 100. Errors: `TRTC_ERR_INVALID_PARAMETER`, `TRTC_ERR_INVALID_USER_ID`. Any
- thread. Since 0.1.
+ Volume of one remote user in percent: 0..150, default 100. May be set before the user is there; kept as long as the
+ cloud. Errors: `TRTC_ERR_INVALID_PARAMETER` (`volume`), `TRTC_ERR_INVALID_USER_ID`. Any thread. Since 0.1.
  */
 TRTC_API trtc_result trtc_cloud_set_remote_audio_volume(trtc_cloud *cloud, const char *user_id, uint32_t volume);
 
 /*
- Silences a remote user and stops pulling the sound, or no longer. May be set before entering; forgotten at exit. Errors:
- `TRTC_ERR_INVALID_USER_ID`. Any thread. Since 0.1.
+ Silences a remote user (nonzero) and stops pulling the sound; zero pulls it, also when sound does not come by itself
+ (`trtc_cloud_set_default_stream_recv_mode()`). The latest call wins, that for everybody included.
+
+ May be set before entering, and before the user is there; forgotten at exit. Errors: `TRTC_ERR_INVALID_USER_ID`. Any
+ thread. Since 0.1.
  */
-TRTC_API
-trtc_result trtc_cloud_mute_remote_audio(trtc_cloud *cloud,
-                                         const char *user_id,
-                                         trtc_bool mute);
+TRTC_API trtc_result trtc_cloud_mute_remote_audio(trtc_cloud *cloud, const char *user_id, trtc_bool mute);
 
 /*
- As `trtc_cloud_mute_remote_audio()`, for everybody, later users included. Any thread. Since 0.1.
+ As `trtc_cloud_mute_remote_audio()`, for everybody, later users included. Errors: common. Any thread. Since 0.1.
  */
 TRTC_API trtc_result trtc_cloud_mute_all_remote_audio(trtc_cloud *cloud, trtc_bool mute);
 
 /*
- Tells loudness by `on_user_voice_volume` every `interval_ms`: 100..10000, or 0 to end it (the default). Errors:
- `TRTC_ERR_INVALID_PARAMETER`. Any thread. Since 0.1.
+ Tells loudness by `on_user_voice_volume`, in a room, every `interval_ms`: 100..10000, in steps of 10; 0 ends it (the
+ default). Errors: `TRTC_ERR_INVALID_PARAMETER` (`interval_ms`). Any thread. Since 0.1.
  */
 TRTC_API trtc_result trtc_cloud_enable_audio_volume_evaluation(trtc_cloud *cloud, uint32_t interval_ms);
 
 /*
- The host pulls the mixed playout by itself. Before entering. Errors: `TRTC_ERR_REFUSED` in a room. Any thread. Since 0.1.
+ The host pulls the mixed playout by itself (nonzero), or the library plays it (the default). Before entering. Errors:
+ `TRTC_ERR_REFUSED` (in a room, entering or leaving). Any thread. Since 0.1.
  */
-TRTC_API
-trtc_result trtc_cloud_enable_custom_audio_rendering(trtc_cloud *cloud,
-                                                     trtc_bool enable);
+TRTC_API trtc_result trtc_cloud_enable_custom_audio_rendering(trtc_cloud *cloud, trtc_bool enable);
 
 /*
  Pulls the next 10 or 20 ms of the mixed playout, in real time; silence when nobody speaks.
 
- The host sets rate, channels, `samples_per_channel` and the buffer `samples`; the library writes the samples and the time.
- Errors: `TRTC_ERR_REFUSED` (custom rendering is not enabled), `TRTC_ERR_UNSUPPORTED_SAMPLERATE`,
- `TRTC_ERR_INVALID_PARAMETER`, `TRTC_ERR_STRUCT_SIZE`. Any thread, one at a time. Since 0.1.
+ The host sets rate, channels, `samples_per_channel` and the buffer `samples`; the library writes the samples and the
+ time. Errors: `TRTC_ERR_REFUSED` (custom rendering is not enabled), `TRTC_ERR_UNSUPPORTED_SAMPLERATE`,
+ `TRTC_ERR_INVALID_PARAMETER` (`channels`, `samples_per_channel`, `samples`). Any thread, one at a time. Since 0.1.
  */
-TRTC_API
-trtc_result trtc_cloud_get_custom_audio_rendering_frame(trtc_cloud *cloud,
-                                                        trtc_audio_frame *frame);
+TRTC_API trtc_result trtc_cloud_get_custom_audio_rendering_frame(trtc_cloud *cloud, trtc_audio_frame *frame);
 
 /*
- Sets the defaults of `trtc_callbacks` (no callback), and `struct_size` to `size`, which is `sizeof(trtc_callbacks)`. NULL or
- a wrong size does nothing. Any thread. Since 0.1.
+ Sets the defaults of `trtc_callbacks` (no callback), and `struct_size` to `size`, the host's `sizeof(trtc_callbacks)`.
+ NULL, a misaligned place or a wrong size does nothing. Any thread. Since 0.1.
  */
-TRTC_API
-void trtc_callbacks_init(trtc_callbacks *callbacks,
-                         uint32_t size);
+TRTC_API void trtc_callbacks_init(trtc_callbacks *callbacks, uint32_t size);
 
 /*
  Version of the library: `major << 16 | minor << 8 | patch`. Compare with `TRTC_VERSION`. Any thread. Since 0.1.
@@ -1046,16 +1068,15 @@ void trtc_callbacks_init(trtc_callbacks *callbacks,
 TRTC_API uint32_t trtc_version(void);
 
 /*
- Version of the library as text, such as "0.1.0". Static. Any thread. Since 0.1.
+ Version of the library as text, such as "0.1.0". Static: valid until the library is unloaded. Any thread. Since 0.1.
  */
 TRTC_API const char *trtc_version_string(void);
 
 /*
- Makes a cloud.
+ Makes a cloud, to be ended by `trtc_cloud_destroy()`.
 
  `callbacks` may be NULL (nothing is told), `options` may be NULL (defaults). `out_cloud` gets the handle, or NULL.
- Errors: `TRTC_ERR_INVALID_PARAMETER` (`out_cloud` is NULL), `TRTC_ERR_STRUCT_SIZE`, `TRTC_ERR_FAILED` (no thread). Any
- thread. Since 0.1.
+ Errors: `TRTC_ERR_FAILED` (the system gives no thread, or 8,192 clouds exist). Any thread. Since 0.1.
  */
 TRTC_API
 TRTC_WARN_UNUSED
@@ -1064,32 +1085,32 @@ trtc_result trtc_cloud_create(const trtc_callbacks *callbacks,
                               trtc_cloud **out_cloud);
 
 /*
- Ends a cloud: leaves the room, ends its threads.
+ Ends a cloud: leaves the room, ends its threads. Allowed anywhere but in the log callback. The handle is stale at once,
+ and no new callback of the cloud starts.
 
- Outside of the cloud's callbacks it returns after running callbacks have returned and `user_data_release` has run. Inside
- one it returns at once, no new callback starts, and `user_data_release` runs when the callback has returned. The handle is
- stale at once. Unload the library only after the last cloud was destroyed outside of callbacks. Errors:
- `TRTC_ERR_INVALID_HANDLE`. Any thread. Since 0.1.
+ Outside of callbacks it returns after the cloud's running callbacks have returned and `user_data_release` has run.
+ Inside a callback, of this cloud or of another one (render callbacks and `user_data_release` included), it never waits,
+ so that clouds can end each other: callbacks of the cloud that run at the moment go on, and `user_data_release` runs
+ when they have returned. The last cloud of all, when it is destroyed outside of callbacks, also waits for what earlier
+ ones left behind; only then may the library be unloaded. Errors: `TRTC_ERR_INVALID_HANDLE`, also for the second of two
+ calls. Any thread. Since 0.1.
  */
-TRTC_API
-trtc_result trtc_cloud_destroy(trtc_cloud *cloud);
+TRTC_API trtc_result trtc_cloud_destroy(trtc_cloud *cloud);
 
 /*
- Runs the waiting callbacks on the calling thread (pull mode); without waiting ones it returns at once. `out_count` (may be
- NULL) gets how many events there were.
+ Runs the waiting callbacks on the calling thread (pull mode); without waiting ones it returns at once. `out_count` (may
+ be NULL) gets how many events there were.
 
- Errors: `TRTC_ERR_REFUSED` without `pull_events`, inside a callback, or while another thread dispatches;
- `TRTC_ERR_INVALID_HANDLE`. Any thread. Since 0.1.
+ Errors: `TRTC_ERR_REFUSED` (without `pull_events`, inside a callback of the cloud, or while another thread dispatches).
+ Any thread. Since 0.1.
  */
-TRTC_API
-trtc_result trtc_cloud_dispatch(trtc_cloud *cloud,
-                                uint32_t *out_count);
+TRTC_API trtc_result trtc_cloud_dispatch(trtc_cloud *cloud, uint32_t *out_count);
 
 /*
  The message of the latest failed call on this cloud, from any thread; "" when there was none.
 
- `buffer` gets the text with its NUL; `out_need_bytes` (may be NULL) gets the size that is needed. Errors:
- `TRTC_ERR_BUFFER_TOO_SMALL` (nothing was written), `TRTC_ERR_INVALID_HANDLE`. Any thread. Since 0.1.
+ `buffer` (of `size_bytes`; may be NULL to ask for the size) gets the text with its NUL; `out_need_bytes` (may be NULL)
+ gets the size that is needed. Errors: `TRTC_ERR_BUFFER_TOO_SMALL` (`buffer` was not touched). Any thread. Since 0.1.
  */
 TRTC_API
 trtc_result trtc_cloud_last_error(trtc_cloud *cloud,
@@ -1098,8 +1119,8 @@ trtc_result trtc_cloud_last_error(trtc_cloud *cloud,
                                   uint32_t *out_need_bytes);
 
 /*
- The clock of frame timestamps, in milliseconds; it only goes forward. Errors: `TRTC_ERR_INVALID_PARAMETER`
- (`out_pts_ms` is NULL). Any thread. Since 0.1.
+ The clock of frame timestamps, in milliseconds since a moment of the process; it only goes forward. Errors: common. Any
+ thread. Since 0.1.
  */
 TRTC_API trtc_result trtc_generate_custom_pts(uint64_t *out_pts_ms);
 
@@ -1112,28 +1133,32 @@ TRTC_API trtc_result trtc_generate_custom_pts(uint64_t *out_pts_ms);
 TRTC_API const char *trtc_last_error_message(void);
 
 /*
- Lowest level that is logged: `TRTC_LOG_LEVEL_*`. Default none. Errors: `TRTC_ERR_INVALID_PARAMETER`. Any thread. Since 0.1.
+ Lowest level that is logged, in the whole process: `TRTC_LOG_LEVEL_*`. Default none. Errors:
+ `TRTC_ERR_INVALID_PARAMETER` (`level`). Any thread. Since 0.1.
  */
-TRTC_API
-trtc_result trtc_set_log_level(int32_t level);
+TRTC_API trtc_result trtc_set_log_level(int32_t level);
 
 /*
- Appends log lines to a file; NULL ends it. Errors: `TRTC_ERR_FILE`, `TRTC_ERR_NOT_UTF8`. Any thread. Since 0.1.
+ Appends log lines to a file, which is made when it is not there; NULL ends it (the default). Errors: `TRTC_ERR_FILE`
+ (`path` cannot be opened). Any thread. Since 0.1.
  */
 TRTC_API trtc_result trtc_set_log_file(const char *path);
 
 /*
- Gives log lines to the host; NULL ends it, and has taken effect when it returns. Any thread, not inside a log callback.
- Since 0.1.
+ Gives log lines to the host; NULL ends it (the default). When it returns, the earlier callback is not running and will
+ not be called again. `user_data` is only handed back. Errors: common. Any thread, not inside the log callback. Since
+ 0.1.
  */
 TRTC_API trtc_result trtc_set_log_callback(trtc_log_fn callback, void *user_data);
 
 /*
  Sends a command message to everybody in the room.
 
- `cmd_id` 1..10; `data` at most 1,000 bytes (NULL only with 0 bytes); at most 30 messages and 8,000 bytes in any 1,000 ms;
- `reliable` and `ordered` must be equal. Errors: `TRTC_ERR_REFUSED` (not in a room, or audience: warning 6001 too),
- `TRTC_ERR_INVALID_PARAMETER`, `TRTC_ERR_RATE_LIMITED`. Any thread. Since 0.1.
+ `cmd_id` 1..10; `data`, which is copied, at most 1,000 bytes (NULL only with 0 bytes); at most 30 messages and 8,000
+ bytes in any 1,000 ms; `reliable` and `ordered` must be equal: nonzero arrives in order, zero may get lost. Errors:
+ `TRTC_ERR_REFUSED` (not in a room, or audience: warning 6001 too), `TRTC_ERR_INVALID_PARAMETER`,
+ `TRTC_ERR_RATE_LIMITED`, `TRTC_ERR_DISCONNECTED` (the connection is broken), `TRTC_ERR_QUEUE_FULL` (too much waits for
+ it). Any thread. Since 0.1.
  */
 TRTC_API
 trtc_result trtc_cloud_send_custom_cmd_msg(trtc_cloud *cloud,
@@ -1144,68 +1169,55 @@ trtc_result trtc_cloud_send_custom_cmd_msg(trtc_cloud *cloud,
                                            trtc_bool ordered);
 
 /*
- Sets the defaults of `trtc_cloud_options`, and `struct_size` to `size`, which is `sizeof(trtc_cloud_options)`. NULL or a wrong size does nothing.
- Any thread. Since 0.1.
+ Sets the defaults of `trtc_cloud_options`, and `struct_size` to `size`, the host's `sizeof(trtc_cloud_options)`.
+ NULL, a misaligned place or a wrong size does nothing. Any thread. Since 0.1.
  */
-TRTC_API
-void trtc_cloud_options_init(trtc_cloud_options *params,
-                             uint32_t size);
+TRTC_API void trtc_cloud_options_init(trtc_cloud_options *params, uint32_t size);
 
 /*
- Sets the defaults of `trtc_enter_params`, and `struct_size` to `size`, which is `sizeof(trtc_enter_params)`. NULL or a wrong size does nothing.
- Any thread. Since 0.1.
+ Sets the defaults of `trtc_enter_params`, and `struct_size` to `size`, the host's `sizeof(trtc_enter_params)`.
+ NULL, a misaligned place or a wrong size does nothing. Any thread. Since 0.1.
  */
-TRTC_API
-void trtc_enter_params_init(trtc_enter_params *params,
-                            uint32_t size);
+TRTC_API void trtc_enter_params_init(trtc_enter_params *params, uint32_t size);
 
 /*
- Sets the defaults of `trtc_video_enc_param`, and `struct_size` to `size`, which is `sizeof(trtc_video_enc_param)`. NULL or a wrong size does nothing.
- Any thread. Since 0.1.
+ Sets the defaults of `trtc_video_enc_param`, and `struct_size` to `size`, the host's `sizeof(trtc_video_enc_param)`.
+ NULL, a misaligned place or a wrong size does nothing. Any thread. Since 0.1.
  */
-TRTC_API
-void trtc_video_enc_param_init(trtc_video_enc_param *params,
-                               uint32_t size);
+TRTC_API void trtc_video_enc_param_init(trtc_video_enc_param *params, uint32_t size);
 
 /*
- Sets the defaults of `trtc_video_frame`, and `struct_size` to `size`, which is `sizeof(trtc_video_frame)`. NULL or a wrong size does nothing.
- Any thread. Since 0.1.
+ Sets the defaults of `trtc_video_frame`, and `struct_size` to `size`, the host's `sizeof(trtc_video_frame)`.
+ NULL, a misaligned place or a wrong size does nothing. Any thread. Since 0.1.
  */
-TRTC_API
-void trtc_video_frame_init(trtc_video_frame *params,
-                           uint32_t size);
+TRTC_API void trtc_video_frame_init(trtc_video_frame *params, uint32_t size);
 
 /*
- Sets the defaults of `trtc_audio_frame`, and `struct_size` to `size`, which is `sizeof(trtc_audio_frame)`. NULL or a wrong size does nothing.
- Any thread. Since 0.1.
+ Sets the defaults of `trtc_audio_frame`, and `struct_size` to `size`, the host's `sizeof(trtc_audio_frame)`.
+ NULL, a misaligned place or a wrong size does nothing. Any thread. Since 0.1.
  */
-TRTC_API
-void trtc_audio_frame_init(trtc_audio_frame *params,
-                           uint32_t size);
+TRTC_API void trtc_audio_frame_init(trtc_audio_frame *params, uint32_t size);
 
 /*
- Sets the defaults of `trtc_file_source`, and `struct_size` to `size`, which is `sizeof(trtc_file_source)`. NULL or a wrong size does nothing.
- Any thread. Since 0.1.
+ Sets the defaults of `trtc_file_source`, and `struct_size` to `size`, the host's `sizeof(trtc_file_source)`.
+ NULL, a misaligned place or a wrong size does nothing. Any thread. Since 0.1.
  */
-TRTC_API
-void trtc_file_source_init(trtc_file_source *params,
-                           uint32_t size);
+TRTC_API void trtc_file_source_init(trtc_file_source *params, uint32_t size);
 
 /*
- Sets the defaults of `trtc_pattern_source`, and `struct_size` to `size`, which is `sizeof(trtc_pattern_source)`. NULL or a wrong size does nothing.
- Any thread. Since 0.1.
+ Sets the defaults of `trtc_pattern_source`, and `struct_size` to `size`, the host's `sizeof(trtc_pattern_source)`.
+ NULL, a misaligned place or a wrong size does nothing. Any thread. Since 0.1.
  */
-TRTC_API
-void trtc_pattern_source_init(trtc_pattern_source *params,
-                              uint32_t size);
+TRTC_API void trtc_pattern_source_init(trtc_pattern_source *params, uint32_t size);
 
 /*
  Enters a room. The outcome comes by `on_enter_room`.
 
- `scene` is `TRTC_APP_SCENE_*`. Sources that run are published by themselves. Errors, at once: `TRTC_ERR_ENTER_ROOM_REFUSED`
- (in a room already, entering or leaving), `TRTC_ERR_ROOM_PARAM_NULL`, `TRTC_ERR_INVALID_PARAMETER`,
- `TRTC_ERR_INVALID_ROOM_ID`, `TRTC_ERR_INVALID_USER_ID`, `TRTC_ERR_INVALID_USER_SIG`, `TRTC_ERR_STRUCT_SIZE`,
- `TRTC_ERR_NOT_SUPPORTED` (`user_sig`). Any thread. Since 0.1.
+ `scene` is `TRTC_APP_SCENE_*`. Sources that run are published by themselves. Errors, at once:
+ `TRTC_ERR_ENTER_ROOM_REFUSED` (in a room already, entering or leaving), `TRTC_ERR_ROOM_PARAM_NULL` (`server_url` or
+ `access_token` is missing), `TRTC_ERR_INVALID_PARAMETER` (`server_url`, `role`, `scene`), `TRTC_ERR_INVALID_ROOM_ID` and
+ `TRTC_ERR_INVALID_USER_ID` (malformed, or not the token's), `TRTC_ERR_INVALID_USER_SIG` (`access_token` is no token),
+ `TRTC_ERR_NOT_SUPPORTED` (`user_sig`), `TRTC_ERR_FAILED` (the system gives no thread). Any thread. Since 0.1.
  */
 TRTC_API
 trtc_result trtc_cloud_enter_room(trtc_cloud *cloud,
@@ -1213,17 +1225,20 @@ trtc_result trtc_cloud_enter_room(trtc_cloud *cloud,
                                   int32_t scene);
 
 /*
- Leaves the room; `on_exit_room` follows: wait for it before entering again. Local sources go on running. Outside of rooms
- it does nothing. Any thread. Since 0.1.
+ Leaves the room; `on_exit_room` follows: wait for it before entering again. Local sources go on running. Views and mutes
+ of remote users are forgotten, render callbacks and volumes stay. Outside of rooms it does nothing. Errors: common. Any
+ thread. Since 0.1.
  */
 TRTC_API
 trtc_result trtc_cloud_exit_room(trtc_cloud *cloud);
 
 /*
- Whether remote sound and pictures come by themselves; both do by default. Before entering.
+ Whether remote sound and pictures come by themselves (nonzero, the default of both). Before entering.
 
- By hand, a picture comes with `trtc_cloud_start_remote_view()` and sound with `trtc_cloud_mute_remote_audio(.., 0)`. Errors:
- `TRTC_ERR_REFUSED` in a room. Any thread. Since 0.1.
+ By hand, a picture comes with `trtc_cloud_start_remote_view()`, and sound with `trtc_cloud_mute_remote_audio()` or
+ `trtc_cloud_mute_all_remote_audio()` and 0, both also before the user is there. Pictures that come by themselves are
+ held back at the server when nobody has watched them for 5 s. Errors: `TRTC_ERR_REFUSED` (in a room, entering or
+ leaving). Any thread. Since 0.1.
  */
 TRTC_API
 trtc_result trtc_cloud_set_default_stream_recv_mode(trtc_cloud *cloud,
@@ -1233,10 +1248,13 @@ trtc_result trtc_cloud_set_default_stream_recv_mode(trtc_cloud *cloud,
 /*
  Plays a file as a local stream: `.h264`, `.y4m` and `.yuv` as picture of `stream_type`, `.wav` as sound.
 
- H.264 without B frames and with key frames at most 2 s apart is sent as it is; other files are (re-)encoded with
- `trtc_cloud_set_video_encoder_param()` or, when that was never called, with the file's size and rate. A running source of
- the stream ends. Errors: `TRTC_ERR_FILE`, `TRTC_ERR_INVALID_PARAMETER`, `TRTC_ERR_STRUCT_SIZE`, `TRTC_ERR_NOT_SUPPORTED`
- (small stream). Blocks while the file is opened. Any thread. Since 0.1.
+ H.264 without B frames and with key frames at most 500 ms apart is sent as it is, and has no local pictures; other files
+ are (re-)encoded with `trtc_cloud_set_video_encoder_param()` or, when that was never called, with the file's size and
+ rate. A last picture that is cut off is left out. A running source of the stream ends, unless this call fails. A file
+ that cannot be read any more later on is told by `on_error`. Errors: `TRTC_ERR_FILE` (`path` is missing, of an unknown
+ kind, or holds nothing that can be played), `TRTC_ERR_INVALID_PARAMETER` (`stream_type`, `fps`, `width`, `height`),
+ `TRTC_ERR_NOT_SUPPORTED` (small stream), `TRTC_ERR_FAILED` (the system gives no thread). Blocks while the file is
+ opened. Any thread. Since 0.1.
  */
 TRTC_API
 trtc_result trtc_cloud_start_file_source(trtc_cloud *cloud,
@@ -1244,11 +1262,12 @@ trtc_result trtc_cloud_start_file_source(trtc_cloud *cloud,
                                          const trtc_file_source *source);
 
 /*
- Sends the built-in pattern: a moving picture with a burned-in time code (Unix time in ms modulo 2^32), a tone with a chirp
- each second, or both. `source` may be NULL (defaults).
+ Sends the built-in pattern: a moving picture with a burned-in time code (Unix time in ms modulo 2^32), a tone with a
+ chirp each second, or both. `source` may be NULL (defaults).
 
- The picture has the size and rate of `trtc_cloud_set_video_encoder_param()`. Errors: `TRTC_ERR_INVALID_PARAMETER`,
- `TRTC_ERR_STRUCT_SIZE`, `TRTC_ERR_NOT_SUPPORTED` (small stream). Any thread. Since 0.1.
+ The picture has the size and rate of `trtc_cloud_set_video_encoder_param()`. A running source of the stream ends.
+ Errors: `TRTC_ERR_INVALID_PARAMETER` (`stream_type`, `tone_hz`), `TRTC_ERR_NOT_SUPPORTED` (small stream),
+ `TRTC_ERR_FAILED` (the system gives no thread). Any thread. Since 0.1.
  */
 TRTC_API
 trtc_result trtc_cloud_start_pattern_source(trtc_cloud *cloud,
@@ -1256,27 +1275,30 @@ trtc_result trtc_cloud_start_pattern_source(trtc_cloud *cloud,
                                             const trtc_pattern_source *source);
 
 /*
- Ends the source of a stream; with the main stream also a file or pattern that sounds. Errors: `TRTC_ERR_NOT_SUPPORTED`
- (small stream). Any thread. Since 0.1.
- */
-TRTC_API trtc_result trtc_cloud_stop_source(trtc_cloud *cloud, int32_t stream_type);
-
-/*
- Takes the camera. This version has none: `on_warning` tells `TRTC_WARN_CAMERA_DEVICE_EMPTY`, and nothing is sent; use custom
- capture, a file or the pattern. `view` must be NULL. Errors: `TRTC_ERR_NOT_SUPPORTED` (`view`). Any thread. Since 0.1.
+ Ends the source of a stream, whatever it is; with the main stream also a file or pattern that sounds. Without one it
+ does nothing. Errors: `TRTC_ERR_INVALID_PARAMETER` (`stream_type`), `TRTC_ERR_NOT_SUPPORTED` (small stream). Any thread.
+ Since 0.1.
  */
 TRTC_API
-trtc_result trtc_cloud_start_local_preview(trtc_cloud *cloud,
-                                           void *view);
+trtc_result trtc_cloud_stop_source(trtc_cloud *cloud,
+                                   int32_t stream_type);
 
 /*
- Ends the camera. Any thread. Since 0.1.
+ Takes the camera. This version has none: `on_warning` tells `TRTC_WARN_CAMERA_DEVICE_EMPTY`, and nothing is sent; use
+ custom capture, a file or the pattern. `view` must be NULL for now. Errors: `TRTC_ERR_NOT_SUPPORTED` (`view`). Any
+ thread. Since 0.1.
+ */
+TRTC_API trtc_result trtc_cloud_start_local_preview(trtc_cloud *cloud, void *view);
+
+/*
+ Ends the camera; without one it does nothing. Errors: common. Any thread. Since 0.1.
  */
 TRTC_API trtc_result trtc_cloud_stop_local_preview(trtc_cloud *cloud);
 
 /*
- Size, rate and bitrate of a local stream, also while it runs. Errors: `TRTC_ERR_INVALID_PARAMETER`, `TRTC_ERR_STRUCT_SIZE`,
- `TRTC_ERR_UNSUPPORTED_RESOLUTION` (unknown number), `TRTC_ERR_NOT_SUPPORTED` (small stream). Any thread. Since 0.1.
+ Size, rate and bitrate of a local stream, also while it runs. Pictures of another size are scaled to fit, with black
+ bars. Errors: `TRTC_ERR_INVALID_PARAMETER`, `TRTC_ERR_UNSUPPORTED_RESOLUTION` (unknown number), `TRTC_ERR_NOT_SUPPORTED`
+ (small stream). Any thread. Since 0.1.
  */
 TRTC_API
 trtc_result trtc_cloud_set_video_encoder_param(trtc_cloud *cloud,
@@ -1284,27 +1306,26 @@ trtc_result trtc_cloud_set_video_encoder_param(trtc_cloud *cloud,
                                                const trtc_video_enc_param *param);
 
 /*
- Pauses or resumes a local stream. Others see it become (un)available. Errors: `TRTC_ERR_NOT_SUPPORTED` (small stream). Any
- thread. Since 0.1.
+ Pauses a local stream (nonzero), or no longer (the default). Others see it become unavailable; the source and local
+ pictures go on. Holds for later sources and rooms too. Errors: `TRTC_ERR_INVALID_PARAMETER` (`stream_type`),
+ `TRTC_ERR_NOT_SUPPORTED` (small stream). Any thread. Since 0.1.
  */
-TRTC_API
-trtc_result trtc_cloud_mute_local_video(trtc_cloud *cloud,
-                                        int32_t stream_type,
-                                        trtc_bool mute);
+TRTC_API trtc_result trtc_cloud_mute_local_video(trtc_cloud *cloud, int32_t stream_type, trtc_bool mute);
 
 /*
- Starts or ends a stream of pictures pushed by the host. Errors: `TRTC_ERR_NOT_SUPPORTED` (small stream). Any thread.
- Since 0.1.
+ Starts (nonzero) a stream of pictures pushed by the host, in place of any other source, or ends it (the default).
+ Errors: `TRTC_ERR_INVALID_PARAMETER` (`stream_type`), `TRTC_ERR_NOT_SUPPORTED` (small stream), `TRTC_ERR_FAILED` (the
+ system gives no thread). Any thread. Since 0.1.
  */
 TRTC_API trtc_result trtc_cloud_enable_custom_video_capture(trtc_cloud *cloud, int32_t stream_type, trtc_bool enable);
 
 /*
  Sends one picture of the host. The encoder's frame rate decides how many are sent; the newest wins.
 
- The pixels are copied. `release` (may be NULL) is called exactly once with `release_context`, also on failure. Errors:
- `TRTC_ERR_REFUSED` (custom capture is not enabled), `TRTC_ERR_INVALID_PARAMETER`, `TRTC_ERR_PIXEL_FORMAT_UNSUPPORTED`,
- `TRTC_ERR_STRUCT_SIZE`, `TRTC_ERR_NOT_SUPPORTED` (small stream, rotation), `TRTC_ERR_QUEUE_FULL` (an older picture that was
- still waiting was dropped, this one taken). Any thread. Since 0.1.
+ The pixels are copied. `release` (may be NULL) is called exactly once with `release_context`, whatever the result.
+ Errors: `TRTC_ERR_REFUSED` (custom capture is not enabled), `TRTC_ERR_INVALID_PARAMETER`,
+ `TRTC_ERR_PIXEL_FORMAT_UNSUPPORTED`, `TRTC_ERR_NOT_SUPPORTED` (small stream, rotation), `TRTC_ERR_QUEUE_FULL` (an older
+ picture that was still waiting was dropped, this one taken). Any thread. Since 0.1.
  */
 TRTC_API
 trtc_result trtc_cloud_send_custom_video_data(trtc_cloud *cloud,
@@ -1314,8 +1335,9 @@ trtc_result trtc_cloud_send_custom_video_data(trtc_cloud *cloud,
                                               void *release_context);
 
 /*
- Pictures of a local stream, as `TRTC_VIDEO_PIXEL_FORMAT_*`, as they are before encoding. A NULL callback ends it. Errors:
- `TRTC_ERR_PIXEL_FORMAT_UNSUPPORTED`, `TRTC_ERR_NOT_SUPPORTED` (small stream). Any thread. Since 0.1.
+ Pictures of a local stream, as `TRTC_VIDEO_PIXEL_FORMAT_*`, as they are before encoding, also outside of rooms. It
+ replaces an earlier callback; NULL ends it. Errors: `TRTC_ERR_PIXEL_FORMAT_UNSUPPORTED`, `TRTC_ERR_INVALID_PARAMETER`
+ (`stream_type`), `TRTC_ERR_NOT_SUPPORTED` (small stream). Any thread. Since 0.1.
  */
 TRTC_API
 trtc_result trtc_cloud_set_local_video_render_callback(trtc_cloud *cloud,
@@ -1325,8 +1347,9 @@ trtc_result trtc_cloud_set_local_video_render_callback(trtc_cloud *cloud,
                                                        void *user_data);
 
 /*
- Pictures of a remote stream, which must also be watched (`trtc_cloud_start_remote_view()`). A NULL callback ends it. May be
- set before the user is there. Errors: `TRTC_ERR_PIXEL_FORMAT_UNSUPPORTED`, `TRTC_ERR_INVALID_USER_ID`,
+ Pictures of a remote stream, which must also be watched (`trtc_cloud_start_remote_view()`), as
+ `TRTC_VIDEO_PIXEL_FORMAT_*`. It replaces an earlier callback; NULL ends it. May be set before the user is there. Errors:
+ `TRTC_ERR_PIXEL_FORMAT_UNSUPPORTED`, `TRTC_ERR_INVALID_USER_ID`, `TRTC_ERR_INVALID_PARAMETER` (`stream_type`),
  `TRTC_ERR_NOT_SUPPORTED` (small stream). Any thread. Since 0.1.
  */
 TRTC_API
@@ -1338,9 +1361,10 @@ trtc_result trtc_cloud_set_remote_video_render_callback(trtc_cloud *cloud,
                                                         void *user_data);
 
 /*
- Watches a remote stream: subscribes and decodes, now or as soon as it is there. `view` must be NULL; take the pictures by
- callback or `trtc_video_acquire()`. Errors: `TRTC_ERR_INVALID_USER_ID`, `TRTC_ERR_NOT_SUPPORTED` (`view`, small stream). Any
- thread. Since 0.1.
+ Watches a remote stream: subscribes and decodes, now or as soon as it is there. A muted stream
+ (`trtc_cloud_mute_remote_video_stream()`) begins when it is no longer muted. `view` must be NULL for now; take the
+ pictures by callback or `trtc_video_acquire()`. Errors: `TRTC_ERR_INVALID_USER_ID`, `TRTC_ERR_INVALID_PARAMETER`
+ (`stream_type`), `TRTC_ERR_NOT_SUPPORTED` (`view`, small stream). Any thread. Since 0.1.
  */
 TRTC_API
 trtc_result trtc_cloud_start_remote_view(trtc_cloud *cloud,
@@ -1349,22 +1373,23 @@ trtc_result trtc_cloud_start_remote_view(trtc_cloud *cloud,
                                          void *view);
 
 /*
- Stops watching a remote stream. Errors: `TRTC_ERR_INVALID_USER_ID`, `TRTC_ERR_NOT_SUPPORTED` (small stream). Any thread.
- Since 0.1.
+ Stops watching a remote stream; one that is not watched is left alone. The render callback stays set. Errors:
+ `TRTC_ERR_INVALID_USER_ID`, `TRTC_ERR_INVALID_PARAMETER` (`stream_type`), `TRTC_ERR_NOT_SUPPORTED` (small stream). Any
+ thread. Since 0.1.
  */
-TRTC_API
-trtc_result trtc_cloud_stop_remote_view(trtc_cloud *cloud,
-                                        const char *user_id,
-                                        int32_t stream_type);
+TRTC_API trtc_result trtc_cloud_stop_remote_view(trtc_cloud *cloud, const char *user_id, int32_t stream_type);
 
 /*
- Stops watching everybody. Any thread. Since 0.1.
+ Stops watching everybody, main and sub streams. Errors: common. Any thread. Since 0.1.
  */
 TRTC_API trtc_result trtc_cloud_stop_all_remote_view(trtc_cloud *cloud);
 
 /*
- Freezes a watched stream and stops pulling it, or no longer. May be set before entering; forgotten at exit. Errors:
- `TRTC_ERR_INVALID_USER_ID`, `TRTC_ERR_NOT_SUPPORTED` (small stream). Any thread. Since 0.1.
+ Freezes a remote stream (nonzero): the host keeps the last picture, no further one comes and none is pulled; or no
+ longer (the default). The latest call wins, that for everybody included.
+
+ May be set before entering, and before the user is there; forgotten at exit. Errors: `TRTC_ERR_INVALID_USER_ID`,
+ `TRTC_ERR_INVALID_PARAMETER` (`stream_type`), `TRTC_ERR_NOT_SUPPORTED` (small stream). Any thread. Since 0.1.
  */
 TRTC_API
 trtc_result trtc_cloud_mute_remote_video_stream(trtc_cloud *cloud,
@@ -1373,16 +1398,18 @@ trtc_result trtc_cloud_mute_remote_video_stream(trtc_cloud *cloud,
                                                 trtc_bool mute);
 
 /*
- As `trtc_cloud_mute_remote_video_stream()`, for everybody, later users included. Any thread. Since 0.1.
+ As `trtc_cloud_mute_remote_video_stream()`, for everybody, later users included, main and sub streams. Errors: common.
+ Any thread. Since 0.1.
  */
 TRTC_API trtc_result trtc_cloud_mute_all_remote_video_streams(trtc_cloud *cloud, trtc_bool mute);
 
 /*
  Takes the newest picture that was not acquired yet: of a watched remote user, or the local one (`user_id` NULL).
 
- `frame` gets pointers into the picture, valid until `trtc_video_release()` of `out_video`, also after the cloud's end. Errors:
- `TRTC_ERR_NO_FRAME` (nothing new), `TRTC_ERR_PIXEL_FORMAT_UNSUPPORTED`, `TRTC_ERR_INVALID_PARAMETER`,
- `TRTC_ERR_STRUCT_SIZE`, `TRTC_ERR_NOT_SUPPORTED` (small stream). Any thread. Since 0.1.
+ `frame`, set up by its init function, gets pointers into the picture, valid until `trtc_video_release()` of `out_video`,
+ also after the cloud's end. Errors: `TRTC_ERR_NO_FRAME` (nothing new, or not watched),
+ `TRTC_ERR_PIXEL_FORMAT_UNSUPPORTED`, `TRTC_ERR_INVALID_USER_ID`, `TRTC_ERR_INVALID_PARAMETER` (`stream_type`),
+ `TRTC_ERR_NOT_SUPPORTED` (small stream), `TRTC_ERR_FAILED` (8,192 pictures are acquired). Any thread. Since 0.1.
  */
 TRTC_API
 trtc_result trtc_video_acquire(trtc_cloud *cloud,

@@ -1,6 +1,8 @@
 //! Sound.
+use super::check::{one_of, within};
 use super::cloud::trtc_cloud;
 use super::guard::on_cloud;
+use super::out::Out;
 use super::params::{trtc_audio_frame, trtc_release_fn};
 use super::{sized, text, trtc_bool, trtc_result};
 use std::ffi::{c_char, c_void};
@@ -10,26 +12,29 @@ use trtc_types::{AudioQuality, Error, Result};
 /// Starts local sound from the microphone with `TRTC_AUDIO_QUALITY_*`.
 ///
 /// This version has no microphone: the quality is kept for custom sound, files and the pattern, and without one of these
-/// `on_warning` tells `TRTC_WARN_MICROPHONE_DEVICE_EMPTY`. Errors: `TRTC_ERR_INVALID_PARAMETER`. Any thread. Since 0.1.
+/// `on_warning` tells `TRTC_WARN_MICROPHONE_DEVICE_EMPTY`. Errors: `TRTC_ERR_INVALID_PARAMETER` (`quality`). Any thread.
+/// Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_cloud_start_local_audio(cloud: *mut trtc_cloud, quality: i32) -> trtc_result {
-    on_cloud(cloud, |entry| entry.cloud.start_local_audio(AudioQuality::try_from(quality)?))
+    on_cloud(cloud, |entry| entry.cloud.start_local_audio(one_of::<AudioQuality>("quality", quality)?))
 }
 
-/// Ends local sound, whatever its source. Others see it become unavailable. Any thread. Since 0.1.
+/// Ends local sound, whatever its source: custom capture, file or pattern. Others see it become unavailable. Without local
+/// sound it does nothing. Errors: common. Any thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_cloud_stop_local_audio(cloud: *mut trtc_cloud) -> trtc_result {
     on_cloud(cloud, |entry| entry.cloud.stop_local_audio())
 }
 
-/// Silences local sound, or no longer. The track stays and carries silence, yet others see it become unavailable. Any thread.
-/// Since 0.1.
+/// Silences local sound (nonzero), or no longer (the default). The track stays and carries silence, yet others see it
+/// become unavailable. Holds for later sources and rooms too. Errors: common. Any thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_cloud_mute_local_audio(cloud: *mut trtc_cloud, mute: trtc_bool) -> trtc_result {
     on_cloud(cloud, |entry| entry.cloud.mute_local_audio(mute != 0))
 }
 
-/// Starts or ends sound pushed by the host. Any thread. Since 0.1.
+/// Starts (nonzero) sound pushed by the host, in place of any other source, or ends it (the default). Errors: common. Any
+/// thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_cloud_enable_custom_audio_capture(
     cloud: *mut trtc_cloud,
@@ -40,10 +45,10 @@ pub unsafe extern "C" fn trtc_cloud_enable_custom_audio_capture(
 
 /// Sends sound of the host: 5 to 100 ms a call, in real time.
 ///
-/// The samples are copied. `release` (may be NULL) is called exactly once with `release_context`, also on failure. Errors:
-/// `TRTC_ERR_REFUSED` (custom capture is not enabled), `TRTC_ERR_UNSUPPORTED_SAMPLERATE`, `TRTC_ERR_INVALID_PARAMETER`,
-/// `TRTC_ERR_STRUCT_SIZE`, `TRTC_ERR_QUEUE_FULL` (more than 1 s was waiting: the oldest was dropped, this one taken). Any
-/// thread. Since 0.1.
+/// The samples are copied. `release` (may be NULL) is called exactly once with `release_context`, whatever the result.
+/// Errors: `TRTC_ERR_REFUSED` (custom capture is not enabled), `TRTC_ERR_UNSUPPORTED_SAMPLERATE`,
+/// `TRTC_ERR_INVALID_PARAMETER` (`channels`, `samples_per_channel`, `samples`), `TRTC_ERR_QUEUE_FULL` (more than 1 s was
+/// waiting: the oldest was dropped, this one taken). Any thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_cloud_send_custom_audio_data(
     cloud: *mut trtc_cloud,
@@ -65,41 +70,48 @@ pub unsafe extern "C" fn trtc_cloud_send_custom_audio_data(
     result
 }
 
-/// Volume of local sound: 0..150, default 100; above 100 it may clip. Errors: `TRTC_ERR_INVALID_PARAMETER`. Any thread.
-/// Since 0.1.
+/// Volume of local sound in percent: 0..150, default 100; above 100 it may clip. Errors: `TRTC_ERR_INVALID_PARAMETER`
+/// (`volume`). Any thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_cloud_set_audio_capture_volume(cloud: *mut trtc_cloud, volume: u32) -> trtc_result {
     on_cloud(cloud, |entry| entry.cloud.set_audio_capture_volume(volume))
 }
 
-/// Volume of local sound. Errors: `TRTC_ERR_INVALID_PARAMETER` (`out_volume` is NULL). Any thread. Since 0.1.
+/// Volume of local sound in percent, as it was set. Errors: common. Any thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_cloud_get_audio_capture_volume(
     cloud: *mut trtc_cloud,
     out_volume: *mut u32,
 ) -> trtc_result {
-    // SAFETY: the host promises a writable u32.
-    on_cloud(cloud, |entry| unsafe { put(out_volume, entry.cloud.audio_capture_volume()) })
+    on_cloud(cloud, |entry| {
+        // SAFETY: the host promises a writable u32.
+        unsafe { Out::required(out_volume, "out_volume") }?.put(entry.cloud.audio_capture_volume());
+        Ok(())
+    })
 }
 
-/// Volume of the mixed playout: 0..150, default 100. Errors: `TRTC_ERR_INVALID_PARAMETER`. Any thread. Since 0.1.
+/// Volume of the mixed playout in percent: 0..150, default 100. Errors: `TRTC_ERR_INVALID_PARAMETER` (`volume`). Any
+/// thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_cloud_set_audio_playout_volume(cloud: *mut trtc_cloud, volume: u32) -> trtc_result {
     on_cloud(cloud, |entry| entry.cloud.set_audio_playout_volume(volume))
 }
 
-/// Volume of the mixed playout. Errors: `TRTC_ERR_INVALID_PARAMETER` (`out_volume` is NULL). Any thread. Since 0.1.
+/// Volume of the mixed playout in percent, as it was set. Errors: common. Any thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_cloud_get_audio_playout_volume(
     cloud: *mut trtc_cloud,
     out_volume: *mut u32,
 ) -> trtc_result {
-    // SAFETY: the host promises a writable u32.
-    on_cloud(cloud, |entry| unsafe { put(out_volume, entry.cloud.audio_playout_volume()) })
+    on_cloud(cloud, |entry| {
+        // SAFETY: the host promises a writable u32.
+        unsafe { Out::required(out_volume, "out_volume") }?.put(entry.cloud.audio_playout_volume());
+        Ok(())
+    })
 }
 
-/// Volume of one remote user: 0..150, default 100. Errors: `TRTC_ERR_INVALID_PARAMETER`, `TRTC_ERR_INVALID_USER_ID`. Any
-/// thread. Since 0.1.
+/// Volume of one remote user in percent: 0..150, default 100. May be set before the user is there; kept as long as the
+/// cloud. Errors: `TRTC_ERR_INVALID_PARAMETER` (`volume`), `TRTC_ERR_INVALID_USER_ID`. Any thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_cloud_set_remote_audio_volume(
     cloud: *mut trtc_cloud,
@@ -110,8 +122,11 @@ pub unsafe extern "C" fn trtc_cloud_set_remote_audio_volume(
     on_cloud(cloud, |entry| entry.cloud.set_remote_audio_volume(&unsafe { text::user(user_id, "user_id") }?, volume))
 }
 
-/// Silences a remote user and stops pulling the sound, or no longer. May be set before entering; forgotten at exit. Errors:
-/// `TRTC_ERR_INVALID_USER_ID`. Any thread. Since 0.1.
+/// Silences a remote user (nonzero) and stops pulling the sound; zero pulls it, also when sound does not come by itself
+/// (`trtc_cloud_set_default_stream_recv_mode()`). The latest call wins, that for everybody included.
+///
+/// May be set before entering, and before the user is there; forgotten at exit. Errors: `TRTC_ERR_INVALID_USER_ID`. Any
+/// thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_cloud_mute_remote_audio(
     cloud: *mut trtc_cloud,
@@ -122,14 +137,14 @@ pub unsafe extern "C" fn trtc_cloud_mute_remote_audio(
     on_cloud(cloud, |entry| entry.cloud.mute_remote_audio(&unsafe { text::user(user_id, "user_id") }?, mute != 0))
 }
 
-/// As `trtc_cloud_mute_remote_audio()`, for everybody, later users included. Any thread. Since 0.1.
+/// As `trtc_cloud_mute_remote_audio()`, for everybody, later users included. Errors: common. Any thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_cloud_mute_all_remote_audio(cloud: *mut trtc_cloud, mute: trtc_bool) -> trtc_result {
     on_cloud(cloud, |entry| entry.cloud.mute_all_remote_audio(mute != 0))
 }
 
-/// Tells loudness by `on_user_voice_volume` every `interval_ms`: 100..10000, or 0 to end it (the default). Errors:
-/// `TRTC_ERR_INVALID_PARAMETER`. Any thread. Since 0.1.
+/// Tells loudness by `on_user_voice_volume`, in a room, every `interval_ms`: 100..10000, in steps of 10; 0 ends it (the
+/// default). Errors: `TRTC_ERR_INVALID_PARAMETER` (`interval_ms`). Any thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_cloud_enable_audio_volume_evaluation(
     cloud: *mut trtc_cloud,
@@ -138,7 +153,8 @@ pub unsafe extern "C" fn trtc_cloud_enable_audio_volume_evaluation(
     on_cloud(cloud, |entry| entry.cloud.enable_audio_volume_evaluation(interval_ms))
 }
 
-/// The host pulls the mixed playout by itself. Before entering. Errors: `TRTC_ERR_REFUSED` in a room. Any thread. Since 0.1.
+/// The host pulls the mixed playout by itself (nonzero), or the library plays it (the default). Before entering. Errors:
+/// `TRTC_ERR_REFUSED` (in a room, entering or leaving). Any thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_cloud_enable_custom_audio_rendering(
     cloud: *mut trtc_cloud,
@@ -149,9 +165,9 @@ pub unsafe extern "C" fn trtc_cloud_enable_custom_audio_rendering(
 
 /// Pulls the next 10 or 20 ms of the mixed playout, in real time; silence when nobody speaks.
 ///
-/// The host sets rate, channels, `samples_per_channel` and the buffer `samples`; the library writes the samples and the time.
-/// Errors: `TRTC_ERR_REFUSED` (custom rendering is not enabled), `TRTC_ERR_UNSUPPORTED_SAMPLERATE`,
-/// `TRTC_ERR_INVALID_PARAMETER`, `TRTC_ERR_STRUCT_SIZE`. Any thread, one at a time. Since 0.1.
+/// The host sets rate, channels, `samples_per_channel` and the buffer `samples`; the library writes the samples and the
+/// time. Errors: `TRTC_ERR_REFUSED` (custom rendering is not enabled), `TRTC_ERR_UNSUPPORTED_SAMPLERATE`,
+/// `TRTC_ERR_INVALID_PARAMETER` (`channels`, `samples_per_channel`, `samples`). Any thread, one at a time. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_cloud_get_custom_audio_rendering_frame(
     cloud: *mut trtc_cloud,
@@ -173,24 +189,11 @@ pub unsafe extern "C" fn trtc_cloud_get_custom_audio_rendering_frame(
 
 /// Number of samples in all channels, when the frame can hold them.
 fn sample_count(frame: &trtc_audio_frame) -> Result<usize> {
-    if !(1..=2).contains(&frame.channels) {
-        return Err(Error::invalid(format!("channels must be 1..=2, got {}", frame.channels)));
-    }
-    if !(1..=4800).contains(&frame.samples_per_channel) {
-        let got = frame.samples_per_channel;
-        return Err(Error::invalid(format!("samples_per_channel must be 1..=4800 (100 ms at 48 kHz), got {got}")));
-    }
+    within("channels", frame.channels, 1..=2)?;
+    // 100 ms at 48 kHz; the bound of the given rate follows.
+    within("samples_per_channel", frame.samples_per_channel, 1..=4800)?;
     if frame.samples.is_null() || !frame.samples.is_aligned() {
         return Err(Error::invalid("samples must be a buffer aligned to 2 bytes, not NULL"));
     }
     Ok(frame.channels as usize * frame.samples_per_channel as usize)
-}
-
-unsafe fn put(to: *mut u32, value: u32) -> Result<()> {
-    if to.is_null() {
-        return Err(Error::invalid("out_volume must not be NULL"));
-    }
-    // SAFETY: not NULL; the caller promises that it is writable.
-    unsafe { to.write(value) };
-    Ok(())
 }

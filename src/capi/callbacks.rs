@@ -12,20 +12,22 @@ use trtc_types::stats::Statistics;
 /// What a cloud tells its host. NULL members are skipped; the table is copied.
 ///
 /// Callbacks of one cloud never overlap and arrive in order: on a thread of the cloud or, with `pull_events`, inside
-/// `trtc_cloud_dispatch()`. Pointers are valid until the callback returns. Every function of the library may be called inside,
-/// `trtc_cloud_destroy()` included.
+/// `trtc_cloud_dispatch()`. Pointers are valid until the callback returns. Every function of the library may be called
+/// inside, `trtc_cloud_destroy()` included. At 4,096 waiting events (`on_statistics` and `on_user_voice_volume` do not
+/// count) the cloud closes itself with `TRTC_ERR_EVENT_OVERFLOW`.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct trtc_callbacks {
     /// `sizeof(trtc_callbacks)`.
     pub struct_size: u32,
-    /// Given to every callback.
+    /// Given to every callback. Stays the host's, and must live until `user_data_release`. Default NULL.
     pub user_data: *mut c_void,
-    /// Called exactly once, after the last callback of the cloud. Not called when `trtc_cloud_create()` fails.
+    /// Called exactly once, after the last callback of the cloud (render callbacks included), on any thread. Not called
+    /// when `trtc_cloud_create()` fails.
     pub user_data_release: Option<unsafe extern "C" fn(user_data: *mut c_void)>,
-    /// Something failed for good. `code` is `TRTC_ERR_*`.
+    /// Something failed for good. `code` is `TRTC_ERR_*`, `message` a sentence for people.
     pub on_error: Option<unsafe extern "C" fn(user_data: *mut c_void, code: i32, message: *const c_char)>,
-    /// Something is worse than it should be; the call goes on. `code` is `TRTC_WARN_*`.
+    /// Something is worse than it should be; the call goes on. `code` is `TRTC_WARN_*`, `message` a sentence for people.
     pub on_warning: Option<unsafe extern "C" fn(user_data: *mut c_void, code: i32, message: *const c_char)>,
     /// Entering ended: above 0 the elapsed milliseconds, below 0 `TRTC_ERR_*` (`on_error` came first); never 0.
     pub on_enter_room: Option<unsafe extern "C" fn(user_data: *mut c_void, result: i32)>,
@@ -36,26 +38,26 @@ pub struct trtc_callbacks {
     /// A remote user has left: 0 by itself, 1 timed out, 2 kicked, 3 became audience.
     pub on_remote_user_leave_room:
         Option<unsafe extern "C" fn(user_data: *mut c_void, user_id: *const c_char, reason: i32)>,
-    /// The main stream of a user can (not) be watched.
+    /// The main stream of a user can be watched (nonzero), or no longer; a muted one cannot.
     pub on_user_video_available:
         Option<unsafe extern "C" fn(user_data: *mut c_void, user_id: *const c_char, available: trtc_bool)>,
-    /// The sub stream of a user can (not) be watched.
+    /// The sub stream of a user can be watched (nonzero), or no longer; a muted one cannot.
     pub on_user_sub_stream_available:
         Option<unsafe extern "C" fn(user_data: *mut c_void, user_id: *const c_char, available: trtc_bool)>,
-    /// A user can (not) be heard; a muted microphone is not available.
+    /// A user can be heard (nonzero), or no longer; a muted microphone cannot.
     pub on_user_audio_available:
         Option<unsafe extern "C" fn(user_data: *mut c_void, user_id: *const c_char, available: trtc_bool)>,
-    /// The first picture of a stream; `user_id` is "" for the local user. Sizes in pixels.
+    /// The first picture of a stream (`TRTC_VIDEO_STREAM_TYPE_*`); `user_id` is "" for the local user. Sizes in pixels.
     pub on_first_video_frame: Option<
         unsafe extern "C" fn(user_data: *mut c_void, user_id: *const c_char, stream_type: i32, width: u32, height: u32),
     >,
     /// The first sound of a remote user.
     pub on_first_audio_frame: Option<unsafe extern "C" fn(user_data: *mut c_void, user_id: *const c_char)>,
-    /// The first picture of a local stream was sent.
+    /// The first picture of a local stream (`TRTC_VIDEO_STREAM_TYPE_*`) was sent.
     pub on_send_first_local_video_frame: Option<unsafe extern "C" fn(user_data: *mut c_void, stream_type: i32)>,
     /// The first local sound was sent.
     pub on_send_first_local_audio_frame: Option<unsafe extern "C" fn(user_data: *mut c_void)>,
-    /// The size of a remote stream, in pixels, also the first.
+    /// The size of a remote stream (`TRTC_VIDEO_STREAM_TYPE_*`), in pixels, also the first.
     pub on_user_video_size_changed: Option<
         unsafe extern "C" fn(user_data: *mut c_void, user_id: *const c_char, stream_type: i32, width: u32, height: u32),
     >,
@@ -63,11 +65,11 @@ pub struct trtc_callbacks {
     pub on_statistics: Option<unsafe extern "C" fn(user_data: *mut c_void, statistics: *const trtc_statistics)>,
     /// The connection to the server broke. Local streams stay.
     pub on_connection_lost: Option<unsafe extern "C" fn(user_data: *mut c_void)>,
-    /// The library tries to come back.
+    /// The library tries to come back; `on_connection_recovery` or `on_exit_room` follows.
     pub on_try_to_reconnect: Option<unsafe extern "C" fn(user_data: *mut c_void)>,
-    /// The connection is back.
+    /// The connection is back; local streams go on by themselves.
     pub on_connection_recovery: Option<unsafe extern "C" fn(user_data: *mut c_void)>,
-    /// A command message, at most 1,000 bytes; `seq` is the sender's running number.
+    /// A command message: `cmd_id` 1..10, `size_bytes` at most 1,000; `seq` is the sender's running number.
     pub on_recv_custom_cmd_msg: Option<
         unsafe extern "C" fn(
             user_data: *mut c_void,
@@ -78,11 +80,12 @@ pub struct trtc_callbacks {
             size_bytes: u32,
         ),
     >,
-    /// `missed` command messages of a user got lost.
+    /// `missed` reliable command messages of a user got lost. `error` is -1 for now.
     pub on_miss_custom_cmd_msg: Option<
         unsafe extern "C" fn(user_data: *mut c_void, user_id: *const c_char, cmd_id: i32, error: i32, missed: i32),
     >,
-    /// Loudness 0..100, as `trtc_cloud_enable_audio_volume_evaluation()` asked for. `total` is the mixed playout.
+    /// Loudness 0..100 of `count` users, the local one included, as `trtc_cloud_enable_audio_volume_evaluation()` asked
+    /// for; `total` is that of the mixed playout. One that was not delivered yet is replaced.
     pub on_user_voice_volume: Option<
         unsafe extern "C" fn(user_data: *mut c_void, users: *const *const trtc_volume_info, count: u32, total: u32),
     >,
@@ -130,13 +133,13 @@ unsafe impl Sync for trtc_callbacks {}
 pub struct trtc_volume_info {
     /// `sizeof(trtc_volume_info)` of the library.
     pub struct_size: u32,
-    /// 0..100.
+    /// Loudness, 0..100.
     pub volume: u32,
-    /// "" is the local user.
+    /// Whose; "" is the local user.
     pub user_id: *const c_char,
 }
 
-/// One local stream.
+/// One local stream, over the last 2 s. The sound stands with the main stream, or alone.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct trtc_local_statistics {
@@ -150,13 +153,16 @@ pub struct trtc_local_statistics {
     pub frame_rate: u32,
     /// Video kbit/s sent.
     pub video_bitrate_kbps: u32,
-    /// Samples per second.
+    /// Samples per second of the sound; 0 without.
     pub audio_sample_rate_hz: u32,
     /// Audio kbit/s sent.
     pub audio_bitrate_kbps: u32,
+    /// `TRTC_VIDEO_STREAM_TYPE_*`.
+    pub stream_type: i32,
 }
 
-/// One remote stream.
+/// One remote stream. Rates and losses are those of the last 2 s, times those since entering. The sound stands with the
+/// main stream.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct trtc_remote_statistics {
@@ -166,9 +172,9 @@ pub struct trtc_remote_statistics {
     pub stream_type: i32,
     /// Whose.
     pub user_id: *const c_char,
-    /// Audio loss in percent before repair.
+    /// Audio packets lost on the way, before repair, in percent: 0..100.
     pub audio_packet_loss_percent: u32,
-    /// Video loss in percent before repair.
+    /// Video packets lost on the way, before repair, in percent: 0..100.
     pub video_packet_loss_percent: u32,
     /// Width in pixels.
     pub width: u32,
@@ -180,44 +186,44 @@ pub struct trtc_remote_statistics {
     pub video_bitrate_kbps: u32,
     /// Audio kbit/s received.
     pub audio_bitrate_kbps: u32,
-    /// Jitter buffer delay.
+    /// Present delay of the jitter buffer, the larger one of sound and picture.
     pub jitter_buffer_delay_ms: u32,
-    /// Time during which the picture stood still.
+    /// Time during which the picture stood still for more than 500 ms.
     pub video_total_block_time_ms: u32,
-    /// Time during which sound was missing.
+    /// Time during which sound was missing and had to be made up.
     pub audio_total_block_time_ms: u32,
 }
 
-/// Measurements of a membership.
+/// Measurements of a membership. Rates and losses are those of the last 2 s.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct trtc_statistics {
     /// `sizeof(trtc_statistics)` of the library.
     pub struct_size: u32,
-    /// Process CPU in percent of one core.
+    /// Processor time of the whole process in percent of one core; may exceed 100. 0 where the system does not tell.
     pub app_cpu_percent: u32,
-    /// Uplink loss in percent.
+    /// Loss on the way to the server in percent: 0..100.
     pub up_loss_percent: u32,
-    /// Downlink loss in percent.
+    /// Loss on the way from the server in percent: 0..100.
     pub down_loss_percent: u32,
-    /// Round trip to the server.
+    /// Round trip to the server; 0 unknown.
     pub rtt_ms: u32,
     /// How many `local` has.
     pub local_count: u32,
     /// How many `remote` has.
     pub remote_count: u32,
-    /// Since entering.
+    /// Bytes of media sent since entering.
     pub sent_bytes: u64,
-    /// Since entering.
+    /// Bytes of media received since entering.
     pub received_bytes: u64,
-    /// Local streams.
+    /// Local streams: `local_count` pointers.
     pub local: *const *const trtc_local_statistics,
-    /// Remote streams.
+    /// Remote streams: `remote_count` pointers.
     pub remote: *const *const trtc_remote_statistics,
 }
 
-/// Sets the defaults of `trtc_callbacks` (no callback), and `struct_size` to `size`, which is `sizeof(trtc_callbacks)`. NULL or
-/// a wrong size does nothing. Any thread. Since 0.1.
+/// Sets the defaults of `trtc_callbacks` (no callback), and `struct_size` to `size`, the host's `sizeof(trtc_callbacks)`.
+/// NULL, a misaligned place or a wrong size does nothing. Any thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_callbacks_init(callbacks: *mut trtc_callbacks, size: u32) {
     // SAFETY: the host promises `size` writable bytes.
@@ -314,7 +320,7 @@ impl trtc_callbacks {
                         call(data, name(&user).as_ptr(), cmd_id, error, missed);
                     }
                 }
-                // Free-form data packets of LiveKit clients have no callback yet.
+                // Packets of LiveKit clients on their own topics: TRTC knows command messages only.
                 Event::UserData { .. } => {}
             }
         }
@@ -357,6 +363,7 @@ impl trtc_callbacks {
                 video_bitrate_kbps: l.video_bitrate_kbps,
                 audio_sample_rate_hz: l.audio_sample_rate_hz,
                 audio_bitrate_kbps: l.audio_bitrate_kbps,
+                stream_type: l.stream as i32,
             })
             .collect();
         let names: Vec<_> = s.remote.iter().map(|r| name(&r.user)).collect();
@@ -403,3 +410,6 @@ impl trtc_callbacks {
 fn name(user: &UserId) -> std::ffi::CString {
     c_string(user.as_str())
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 use super::callbacks::trtc_callbacks;
 use super::guard::{call, on_cloud};
 use super::handle::Table;
+use super::out::Out;
 use super::params::trtc_cloud_options;
 use super::{sized, text, trtc_result};
 use parking_lot::Mutex;
@@ -9,10 +10,10 @@ use std::ffi::c_char;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use trtc_sdk::{Cloud, CloudOptions};
-use trtc_types::{Error, Result};
+use trtc_types::Result;
 
-/// One room membership with its local and remote streams. A handle is a token, not an address; a stale, wrong or NULL one is
-/// an error (`TRTC_ERR_INVALID_HANDLE`), never a crash. Any number of clouds may exist.
+/// One room membership with its local and remote streams. A handle is a token, not an address; a stale, wrong or NULL one
+/// is an error (`TRTC_ERR_INVALID_HANDLE`), never a crash. Any number of clouds may exist.
 pub struct trtc_cloud {
     _private: (),
 }
@@ -33,18 +34,17 @@ pub extern "C" fn trtc_version() -> u32 {
         | part(env!("CARGO_PKG_VERSION_PATCH"))
 }
 
-/// Version of the library as text, such as "0.1.0". Static. Any thread. Since 0.1.
+/// Version of the library as text, such as "0.1.0". Static: valid until the library is unloaded. Any thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub extern "C" fn trtc_version_string() -> *const c_char {
     const TEXT: &str = concat!(env!("CARGO_PKG_VERSION"), "\0");
     TEXT.as_ptr().cast()
 }
 
-/// Makes a cloud.
+/// Makes a cloud, to be ended by `trtc_cloud_destroy()`.
 ///
 /// `callbacks` may be NULL (nothing is told), `options` may be NULL (defaults). `out_cloud` gets the handle, or NULL.
-/// Errors: `TRTC_ERR_INVALID_PARAMETER` (`out_cloud` is NULL), `TRTC_ERR_STRUCT_SIZE`, `TRTC_ERR_FAILED` (no thread). Any
-/// thread. Since 0.1.
+/// Errors: `TRTC_ERR_FAILED` (the system gives no thread, or 8,192 clouds exist). Any thread. Since 0.1.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_cloud_create(
@@ -53,11 +53,9 @@ pub unsafe extern "C" fn trtc_cloud_create(
     out_cloud: *mut *mut trtc_cloud,
 ) -> trtc_result {
     call(|| {
-        if out_cloud.is_null() {
-            return Err(Error::invalid("out_cloud must not be NULL"));
-        }
-        // SAFETY: not NULL; the host promises a writable pointer.
-        unsafe { out_cloud.write(std::ptr::null_mut()) };
+        // SAFETY: the host promises a writable pointer.
+        let out = unsafe { Out::required(out_cloud, "out_cloud") }?;
+        out.put(std::ptr::null_mut());
         // SAFETY: the host promises sized structs.
         let table = if callbacks.is_null() { None } else { Some(unsafe { sized::read(callbacks, "callbacks") }?) };
         let mut cloud_options = CloudOptions::default();
@@ -67,18 +65,20 @@ pub unsafe extern "C" fn trtc_cloud_create(
             cloud_options.pull_events = given.pull_events != 0;
         }
         let token = create(table, &cloud_options)?;
-        // SAFETY: as above.
-        unsafe { out_cloud.write(std::ptr::without_provenance_mut(token)) };
+        out.put(std::ptr::without_provenance_mut(token));
         Ok(())
     })
 }
 
-/// Ends a cloud: leaves the room, ends its threads.
+/// Ends a cloud: leaves the room, ends its threads. Allowed anywhere but in the log callback. The handle is stale at once,
+/// and no new callback of the cloud starts.
 ///
-/// Outside of the cloud's callbacks it returns after running callbacks have returned and `user_data_release` has run. Inside
-/// one it returns at once, no new callback starts, and `user_data_release` runs when the callback has returned. The handle is
-/// stale at once. Unload the library only after the last cloud was destroyed outside of callbacks. Errors:
-/// `TRTC_ERR_INVALID_HANDLE`. Any thread. Since 0.1.
+/// Outside of callbacks it returns after the cloud's running callbacks have returned and `user_data_release` has run.
+/// Inside a callback, of this cloud or of another one (render callbacks and `user_data_release` included), it never waits,
+/// so that clouds can end each other: callbacks of the cloud that run at the moment go on, and `user_data_release` runs
+/// when they have returned. The last cloud of all, when it is destroyed outside of callbacks, also waits for what earlier
+/// ones left behind; only then may the library be unloaded. Errors: `TRTC_ERR_INVALID_HANDLE`, also for the second of two
+/// calls. Any thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_cloud_destroy(cloud: *mut trtc_cloud) -> trtc_result {
     call(|| {
@@ -88,27 +88,26 @@ pub unsafe extern "C" fn trtc_cloud_destroy(cloud: *mut trtc_cloud) -> trtc_resu
     })
 }
 
-/// Runs the waiting callbacks on the calling thread (pull mode); without waiting ones it returns at once. `out_count` (may be
-/// NULL) gets how many events there were.
+/// Runs the waiting callbacks on the calling thread (pull mode); without waiting ones it returns at once. `out_count` (may
+/// be NULL) gets how many events there were.
 ///
-/// Errors: `TRTC_ERR_REFUSED` without `pull_events`, inside a callback, or while another thread dispatches;
-/// `TRTC_ERR_INVALID_HANDLE`. Any thread. Since 0.1.
+/// Errors: `TRTC_ERR_REFUSED` (without `pull_events`, inside a callback of the cloud, or while another thread dispatches).
+/// Any thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_cloud_dispatch(cloud: *mut trtc_cloud, out_count: *mut u32) -> trtc_result {
     on_cloud(cloud, |entry| {
-        let count = entry.cloud.dispatch()?;
-        if !out_count.is_null() {
-            // SAFETY: not NULL; the host promises a writable u32.
-            unsafe { out_count.write(count as u32) };
-        }
+        // SAFETY: the host promises a writable u32.
+        let out = unsafe { Out::optional(out_count, "out_count") }?;
+        out.put(0);
+        out.put(entry.cloud.dispatch()? as u32);
         Ok(())
     })
 }
 
 /// The message of the latest failed call on this cloud, from any thread; "" when there was none.
 ///
-/// `buffer` gets the text with its NUL; `out_need_bytes` (may be NULL) gets the size that is needed. Errors:
-/// `TRTC_ERR_BUFFER_TOO_SMALL` (nothing was written), `TRTC_ERR_INVALID_HANDLE`. Any thread. Since 0.1.
+/// `buffer` (of `size_bytes`; may be NULL to ask for the size) gets the text with its NUL; `out_need_bytes` (may be NULL)
+/// gets the size that is needed. Errors: `TRTC_ERR_BUFFER_TOO_SMALL` (`buffer` was not touched). Any thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_cloud_last_error(
     cloud: *mut trtc_cloud,
@@ -124,16 +123,13 @@ pub unsafe extern "C" fn trtc_cloud_last_error(
     })
 }
 
-/// The clock of frame timestamps, in milliseconds; it only goes forward. Errors: `TRTC_ERR_INVALID_PARAMETER`
-/// (`out_pts_ms` is NULL). Any thread. Since 0.1.
+/// The clock of frame timestamps, in milliseconds since a moment of the process; it only goes forward. Errors: common. Any
+/// thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_generate_custom_pts(out_pts_ms: *mut u64) -> trtc_result {
     call(|| {
-        if out_pts_ms.is_null() {
-            return Err(Error::invalid("out_pts_ms must not be NULL"));
-        }
-        // SAFETY: not NULL; the host promises a writable u64.
-        unsafe { out_pts_ms.write(trtc_sdk::media_now().as_millis() as u64) };
+        // SAFETY: the host promises a writable u64.
+        unsafe { Out::required(out_pts_ms, "out_pts_ms") }?.put(trtc_sdk::media_now().as_millis() as u64);
         Ok(())
     })
 }

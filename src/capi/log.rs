@@ -4,6 +4,7 @@ use super::text::c_string;
 use super::{text, trtc_result};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use parking_lot::Mutex;
+use std::cell::Cell;
 use std::ffi::{c_char, c_void};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -25,8 +26,9 @@ pub const TRTC_LOG_LEVEL_FATAL: i32 = 5;
 /// Nothing. The default.
 pub const TRTC_LOG_LEVEL_NONE: i32 = 6;
 
-/// Called with each log line; `level` is `TRTC_LOG_LEVEL_*`, `module` says which part of the library speaks. Any thread, one
-/// at a time. Must be quick, and must not call the library.
+/// Called with each log line; `level` is `TRTC_LOG_LEVEL_*`, `module` says which part of the library speaks. The texts are
+/// valid until it returns. Any thread, one at a time. Must be quick; calls of the library inside it are refused
+/// (`TRTC_ERR_REFUSED`).
 pub type trtc_log_fn =
     Option<unsafe extern "C" fn(user_data: *mut c_void, level: i32, module: *const c_char, message: *const c_char)>;
 
@@ -44,9 +46,20 @@ struct Callback {
 // SAFETY: the host promises that the callback may be called on any thread with this `user_data`.
 unsafe impl Send for Callback {}
 
+thread_local! {
+    /// This thread is inside the log callback, and may hold any lock of the library.
+    static INSIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether the caller is inside the log callback.
+pub(super) fn inside_callback() -> bool {
+    INSIDE.try_with(Cell::get).unwrap_or(false)
+}
+
 static SINK: Sink = Sink { file: Mutex::new(None), callback: Mutex::new(None) };
 
-/// Lowest level that is logged: `TRTC_LOG_LEVEL_*`. Default none. Errors: `TRTC_ERR_INVALID_PARAMETER`. Any thread. Since 0.1.
+/// Lowest level that is logged, in the whole process: `TRTC_LOG_LEVEL_*`. Default none. Errors:
+/// `TRTC_ERR_INVALID_PARAMETER` (`level`). Any thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub extern "C" fn trtc_set_log_level(level: i32) -> trtc_result {
     call(|| {
@@ -65,7 +78,8 @@ pub extern "C" fn trtc_set_log_level(level: i32) -> trtc_result {
     })
 }
 
-/// Appends log lines to a file; NULL ends it. Errors: `TRTC_ERR_FILE`, `TRTC_ERR_NOT_UTF8`. Any thread. Since 0.1.
+/// Appends log lines to a file, which is made when it is not there; NULL ends it (the default). Errors: `TRTC_ERR_FILE`
+/// (`path` cannot be opened). Any thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_set_log_file(path: *const c_char) -> trtc_result {
     call(|| {
@@ -75,7 +89,7 @@ pub unsafe extern "C" fn trtc_set_log_file(path: *const c_char) -> trtc_result {
             None => None,
             Some(path) => {
                 let opened = OpenOptions::new().append(true).create(true).open(&path);
-                Some(opened.map_err(|e| Error::new(Code::FILE, format!("{path}: {e}")))?)
+                Some(opened.map_err(|e| Error::new(Code::FILE, format!("path {path}: {e}")))?)
             }
         };
         install();
@@ -84,8 +98,9 @@ pub unsafe extern "C" fn trtc_set_log_file(path: *const c_char) -> trtc_result {
     })
 }
 
-/// Gives log lines to the host; NULL ends it, and has taken effect when it returns. Any thread, not inside a log callback.
-/// Since 0.1.
+/// Gives log lines to the host; NULL ends it (the default). When it returns, the earlier callback is not running and will
+/// not be called again. `user_data` is only handed back. Errors: common. Any thread, not inside the log callback. Since
+/// 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_set_log_callback(callback: trtc_log_fn, user_data: *mut c_void) -> trtc_result {
     call(|| {
@@ -127,8 +142,10 @@ impl Log for Sink {
         let callback = self.callback.lock();
         if let Some(Callback { call, user_data }) = *callback {
             let (module, message) = (c_string(record.target()), c_string(&message));
+            let _ = INSIDE.try_with(|inside| inside.set(true));
             // SAFETY: the host's promise; the texts live until it returns.
             unsafe { call(user_data, level, module.as_ptr(), message.as_ptr()) };
+            let _ = INSIDE.try_with(|inside| inside.set(false));
         }
     }
 

@@ -1,4 +1,5 @@
 //! Messages.
+use super::check::within;
 use super::cloud::trtc_cloud;
 use super::guard::on_cloud;
 use super::{trtc_bool, trtc_result};
@@ -6,9 +7,11 @@ use trtc_types::Error;
 
 /// Sends a command message to everybody in the room.
 ///
-/// `cmd_id` 1..10; `data` at most 1,000 bytes (NULL only with 0 bytes); at most 30 messages and 8,000 bytes in any 1,000 ms;
-/// `reliable` and `ordered` must be equal. Errors: `TRTC_ERR_REFUSED` (not in a room, or audience: warning 6001 too),
-/// `TRTC_ERR_INVALID_PARAMETER`, `TRTC_ERR_RATE_LIMITED`. Any thread. Since 0.1.
+/// `cmd_id` 1..10; `data`, which is copied, at most 1,000 bytes (NULL only with 0 bytes); at most 30 messages and 8,000
+/// bytes in any 1,000 ms; `reliable` and `ordered` must be equal: nonzero arrives in order, zero may get lost. Errors:
+/// `TRTC_ERR_REFUSED` (not in a room, or audience: warning 6001 too), `TRTC_ERR_INVALID_PARAMETER`,
+/// `TRTC_ERR_RATE_LIMITED`, `TRTC_ERR_DISCONNECTED` (the connection is broken), `TRTC_ERR_QUEUE_FULL` (too much waits for
+/// it). Any thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_cloud_send_custom_cmd_msg(
     cloud: *mut trtc_cloud,
@@ -22,9 +25,7 @@ pub unsafe extern "C" fn trtc_cloud_send_custom_cmd_msg(
         if !(1..=10).contains(&cmd_id) {
             return Err(Error::invalid(format!("cmd_id must be 1..=10, got {cmd_id}")));
         }
-        if size_bytes > 1000 {
-            return Err(Error::invalid(format!("size_bytes must be 0..=1000, got {size_bytes}")));
-        }
+        within("size_bytes", size_bytes, 0..=1000)?;
         if (reliable != 0) != (ordered != 0) {
             return Err(Error::invalid("reliable and ordered must be equal"));
         }

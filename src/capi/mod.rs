@@ -1,4 +1,5 @@
-//! The C door: one file per section of `include/trtc.h`, over a few mechanisms (`handle`, `guard`, `sized`, `text`, `error`).
+//! The C door: one file per section of `include/trtc.h`, over a few mechanisms (`handle`, `guard`, `sized`, `text`, `out`, `check`,
+//! `error`).
 //!
 //! Every function is guarded: a panic becomes `TRTC_ERR_INTERNAL` and closes that instance only. Pointers are checked for
 //! NULL and alignment; what they point to is the host's promise, stated in the header.
@@ -10,6 +11,7 @@
 
 pub mod audio;
 pub mod callbacks;
+mod check;
 pub mod cloud;
 pub mod code;
 pub mod error;
@@ -17,6 +19,7 @@ mod guard;
 mod handle;
 pub mod log;
 pub mod message;
+mod out;
 pub mod params;
 pub mod room;
 mod sized;

@@ -33,7 +33,7 @@ pub const TRTC_APP_SCENE_AUDIO_CALL: i32 = 2;
 pub const TRTC_APP_SCENE_VOICE_CHAT_ROOM: i32 = 3;
 /// Stream: main, high quality.
 pub const TRTC_VIDEO_STREAM_TYPE_BIG: i32 = 0;
-/// Stream: main, low quality. Not supported yet.
+/// Stream: main, low quality. Not supported yet: `TRTC_ERR_NOT_SUPPORTED`.
 pub const TRTC_VIDEO_STREAM_TYPE_SMALL: i32 = 1;
 /// Stream: sub (screen share).
 pub const TRTC_VIDEO_STREAM_TYPE_SUB: i32 = 2;
@@ -83,11 +83,12 @@ sized_struct!(trtc_cloud_options, Self { struct_size: size_of::<Self>() as u32, 
 pub struct trtc_enter_params {
     /// `sizeof(trtc_enter_params)`.
     pub struct_size: u32,
-    /// Application id; only with `user_sig`. Default 0.
+    /// TRTC application id. Only with `user_sig`, ignored with a token. Default 0.
     pub sdk_app_id: u32,
-    /// Server, required: `https://` or `wss://`; `http://` or `ws://` only on this machine, unless `allow_plain`.
+    /// Server, required: `https://` or `wss://`; `http://` or `ws://` only on this machine, unless `allow_plain`. Default
+    /// NULL.
     pub server_url: *const c_char,
-    /// LiveKit token: names room and user, so that nothing else is needed. Default NULL.
+    /// LiveKit token, required for now: names room and user, so that nothing else is needed. Default NULL.
     pub access_token: *const c_char,
     /// User id, 1 to 256 bytes. With a token NULL or the token's. Default NULL.
     pub user_id: *const c_char,
@@ -97,7 +98,7 @@ pub struct trtc_enter_params {
     pub str_room_id: *const c_char,
     /// Numeric room 1..4294967294, wins over `str_room_id`. With a token 0 or the token's (`n/123`). Default 0.
     pub room_id: u32,
-    /// `TRTC_ROLE_*`, for live scenes. Default anchor.
+    /// `TRTC_ROLE_*`, for live scenes; ignored in calls. Default anchor.
     pub role: i32,
     /// Nonzero allows `http://` and `ws://` to other machines. Default 0.
     pub allow_plain: trtc_bool,
@@ -124,19 +125,20 @@ sized_struct!(
 pub struct trtc_video_enc_param {
     /// `sizeof(trtc_video_enc_param)`.
     pub struct_size: u32,
-    /// `TRTC_VIDEO_RESOLUTION_*` or any other of the vendor's numbers. Default 640x360. Ignored when `width` is set.
+    /// `TRTC_VIDEO_RESOLUTION_*` or any other of the vendor's numbers. Ignored when `width` or `height` is set. Default
+    /// 640x360.
     pub video_resolution: i32,
-    /// `TRTC_VIDEO_RESOLUTION_MODE_*`. Default landscape.
+    /// `TRTC_VIDEO_RESOLUTION_MODE_*`, for `width` and `height` too. Default landscape.
     pub res_mode: i32,
     /// Frames per second, 1..60. Default 15.
     pub video_fps: u32,
-    /// kbit/s, 10..50000. Default 550.
+    /// Highest bitrate in kbit/s, 10..50000. Default 550.
     pub video_bitrate_kbps: u32,
-    /// kbit/s, at most `video_bitrate_kbps`; 0 = automatic. Default 0.
+    /// Lowest bitrate in kbit/s, however bad the network, at most `video_bitrate_kbps`; 0 = a third of it. Default 0.
     pub min_video_bitrate_kbps: u32,
-    /// Width in pixels 16..3840, floored to a multiple of 8; 0 = by `video_resolution`. Default 0.
+    /// Width in pixels 16..3840, floored to a multiple of 8; 0, with `height` 0, = by `video_resolution`. Default 0.
     pub width: u32,
-    /// Height in pixels 16..2160, floored to a multiple of 2; 0 = by `video_resolution`. Default 0.
+    /// Height in pixels 16..2160, floored to a multiple of 2; 0, with `width` 0, = by `video_resolution`. Default 0.
     pub height: u32,
 }
 sized_struct!(
@@ -153,7 +155,8 @@ sized_struct!(
     }
 );
 
-/// A picture, from the host or to it. Planes are borrowed.
+/// A picture, from the host or to it. Planes are borrowed: the host's until the call returns, the library's until the
+/// callback returns or the picture is released.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct trtc_video_frame {
@@ -161,15 +164,16 @@ pub struct trtc_video_frame {
     pub struct_size: u32,
     /// `TRTC_VIDEO_PIXEL_FORMAT_*`. Default I420.
     pub pixel_format: i32,
-    /// Width in pixels; from the host even, 16..3840.
+    /// Width in pixels; from the host even, 16..3840. Default 0.
     pub width: u32,
-    /// Height in pixels; from the host even, 16..2160.
+    /// Height in pixels; from the host even, 16..2160. Default 0.
     pub height: u32,
-    /// The planes: I420 has three, NV12 two, the others one. Unused ones are NULL.
+    /// The planes: I420 has three, NV12 two, the others one. Unused ones are NULL. Default NULL.
     pub planes: [*const u8; 3],
-    /// Bytes from one row to the next; from the host 0 means without gaps.
+    /// Bytes from one row of a plane to the next: at least a row, at most 1,048,576; from the host 0 means without gaps.
+    /// Default 0.
     pub strides_bytes: [u32; 3],
-    /// Clockwise: 0. Others are not supported yet. Default 0.
+    /// Degrees clockwise: 0. Others are not supported yet. Default 0.
     pub rotation: i32,
     /// Capture (from the host) or presentation time on the clock of `trtc_generate_custom_pts()`; 0 = now. Default 0.
     pub timestamp_ms: u64,
@@ -198,11 +202,13 @@ pub struct trtc_audio_frame {
     pub sample_rate_hz: u32,
     /// 1 or 2. Default 1.
     pub channels: u32,
-    /// Samples of one channel. To be sent: 5 to 100 ms. To be pulled: 10 or 20 ms.
+    /// Samples of one channel. To be sent: 5 to 100 ms. To be pulled: 10 or 20 ms. Default 0.
     pub samples_per_channel: u32,
-    /// The samples, `channels * samples_per_channel` of them. Written to when sound is pulled.
+    /// The samples, `channels * samples_per_channel` of them, aligned to 2 bytes, the host's. Written to when sound is
+    /// pulled, never when it is sent. Default NULL.
     pub samples: *mut i16,
     /// Out: time on the clock of `trtc_generate_custom_pts()`. In: ignored for now; sound is stamped when it is sent.
+    /// Default 0.
     pub timestamp_ms: u64,
 }
 sized_struct!(
@@ -223,15 +229,16 @@ sized_struct!(
 pub struct trtc_file_source {
     /// `sizeof(trtc_file_source)`.
     pub struct_size: u32,
-    /// Frames per second, 1..60; 0 = the file's, or 30. Default 0.
+    /// Frames per second, 1..60; 0 = the file's, or 30 when it does not tell. Ignored for `.wav`. Default 0.
     pub fps: u32,
-    /// Path: `.h264` (Annex B), `.y4m` (4:2:0, 8 bit), `.yuv` (raw I420) or `.wav`. Required.
+    /// Path, required: `.h264` (Annex B, at most 512 MB), `.y4m` (4:2:0, 8 bit), `.yuv` (raw I420) or `.wav` (1 or 2
+    /// channels, at most an hour at 48 kHz). Default NULL.
     pub path: *const c_char,
-    /// Width of raw I420. Default 0.
+    /// Width of raw I420 in pixels, 16..3840; ignored for others. Default 0.
     pub width: u32,
-    /// Height of raw I420. Default 0.
+    /// Height of raw I420 in pixels, 16..2160; ignored for others. Default 0.
     pub height: u32,
-    /// Zero plays it once. Default 1.
+    /// Nonzero begins again at the end, zero plays it once. Default 1.
     pub repeat: trtc_bool,
 }
 sized_struct!(
@@ -254,59 +261,60 @@ pub struct trtc_pattern_source {
 }
 sized_struct!(trtc_pattern_source, Self { struct_size: size_of::<Self>() as u32, video: 1, audio: 1, tone_hz: 440 });
 
-/// Called exactly once when the library no longer needs what `context` stands for. Any thread.
+/// Called exactly once when the library no longer needs what `context` stands for; `context` is only handed back. Any
+/// thread. Functions of the library may be called inside. NULL calls nothing.
 pub type trtc_release_fn = Option<unsafe extern "C" fn(context: *mut c_void)>;
 
-/// Sets the defaults of `trtc_cloud_options`, and `struct_size` to `size`, which is `sizeof(trtc_cloud_options)`. NULL or a wrong size does nothing.
-/// Any thread. Since 0.1.
+/// Sets the defaults of `trtc_cloud_options`, and `struct_size` to `size`, the host's `sizeof(trtc_cloud_options)`.
+/// NULL, a misaligned place or a wrong size does nothing. Any thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_cloud_options_init(params: *mut trtc_cloud_options, size: u32) {
     // SAFETY: the host promises `size` writable bytes.
     unsafe { sized::init(params, size) }
 }
 
-/// Sets the defaults of `trtc_enter_params`, and `struct_size` to `size`, which is `sizeof(trtc_enter_params)`. NULL or a wrong size does nothing.
-/// Any thread. Since 0.1.
+/// Sets the defaults of `trtc_enter_params`, and `struct_size` to `size`, the host's `sizeof(trtc_enter_params)`.
+/// NULL, a misaligned place or a wrong size does nothing. Any thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_enter_params_init(params: *mut trtc_enter_params, size: u32) {
     // SAFETY: the host promises `size` writable bytes.
     unsafe { sized::init(params, size) }
 }
 
-/// Sets the defaults of `trtc_video_enc_param`, and `struct_size` to `size`, which is `sizeof(trtc_video_enc_param)`. NULL or a wrong size does nothing.
-/// Any thread. Since 0.1.
+/// Sets the defaults of `trtc_video_enc_param`, and `struct_size` to `size`, the host's `sizeof(trtc_video_enc_param)`.
+/// NULL, a misaligned place or a wrong size does nothing. Any thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_video_enc_param_init(params: *mut trtc_video_enc_param, size: u32) {
     // SAFETY: the host promises `size` writable bytes.
     unsafe { sized::init(params, size) }
 }
 
-/// Sets the defaults of `trtc_video_frame`, and `struct_size` to `size`, which is `sizeof(trtc_video_frame)`. NULL or a wrong size does nothing.
-/// Any thread. Since 0.1.
+/// Sets the defaults of `trtc_video_frame`, and `struct_size` to `size`, the host's `sizeof(trtc_video_frame)`.
+/// NULL, a misaligned place or a wrong size does nothing. Any thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_video_frame_init(params: *mut trtc_video_frame, size: u32) {
     // SAFETY: the host promises `size` writable bytes.
     unsafe { sized::init(params, size) }
 }
 
-/// Sets the defaults of `trtc_audio_frame`, and `struct_size` to `size`, which is `sizeof(trtc_audio_frame)`. NULL or a wrong size does nothing.
-/// Any thread. Since 0.1.
+/// Sets the defaults of `trtc_audio_frame`, and `struct_size` to `size`, the host's `sizeof(trtc_audio_frame)`.
+/// NULL, a misaligned place or a wrong size does nothing. Any thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_audio_frame_init(params: *mut trtc_audio_frame, size: u32) {
     // SAFETY: the host promises `size` writable bytes.
     unsafe { sized::init(params, size) }
 }
 
-/// Sets the defaults of `trtc_file_source`, and `struct_size` to `size`, which is `sizeof(trtc_file_source)`. NULL or a wrong size does nothing.
-/// Any thread. Since 0.1.
+/// Sets the defaults of `trtc_file_source`, and `struct_size` to `size`, the host's `sizeof(trtc_file_source)`.
+/// NULL, a misaligned place or a wrong size does nothing. Any thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_file_source_init(params: *mut trtc_file_source, size: u32) {
     // SAFETY: the host promises `size` writable bytes.
     unsafe { sized::init(params, size) }
 }
 
-/// Sets the defaults of `trtc_pattern_source`, and `struct_size` to `size`, which is `sizeof(trtc_pattern_source)`. NULL or a wrong size does nothing.
-/// Any thread. Since 0.1.
+/// Sets the defaults of `trtc_pattern_source`, and `struct_size` to `size`, the host's `sizeof(trtc_pattern_source)`.
+/// NULL, a misaligned place or a wrong size does nothing. Any thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_pattern_source_init(params: *mut trtc_pattern_source, size: u32) {
     // SAFETY: the host promises `size` writable bytes.

@@ -95,3 +95,90 @@ fn check<T: SizedStruct>(pointer: *const T, argument: &str) -> Result<usize> {
     let message = format!("{argument}: struct_size of {} must be {}..={SIZE_MAX}, got {size}", T::NAME, T::FIRST);
     Err(Error::new(Code::STRUCT_SIZE, message))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A struct whose second version has `added`.
+    #[repr(C)]
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    struct Grown {
+        struct_size: u32,
+        first: u32,
+        added: u32,
+    }
+
+    // SAFETY: repr(C), begins with struct_size, integers only.
+    unsafe impl SizedStruct for Grown {
+        const NAME: &'static str = "grown";
+        const FIRST: usize = 8;
+        fn defaults() -> Self {
+            Self { struct_size: 12, first: 1, added: 2 }
+        }
+    }
+
+    /// Five words of a host: the struct as it knows it, then its own memory.
+    fn host(struct_size: u32) -> [u32; 5] {
+        [struct_size, 10, 20, 0, 0xaaaa]
+    }
+
+    fn at(words: &mut [u32; 5]) -> *mut Grown {
+        words.as_mut_ptr().cast()
+    }
+
+    #[test]
+    fn an_older_host_is_read_and_written_only_as_far_as_it_knows() {
+        let mut words = host(8);
+        // SAFETY: live words, at least as many bytes as they say.
+        unsafe {
+            let read = read(at(&mut words), "x").unwrap();
+            assert_eq!(read, Grown { struct_size: 8, first: 10, added: 2 });
+            write(at(&mut words), &Grown { struct_size: 12, first: 11, added: 21 }, "x").unwrap();
+            assert_eq!(words, [8, 11, 20, 0, 0xaaaa]);
+            init(at(&mut words), 8);
+            assert_eq!(words, [8, 1, 20, 0, 0xaaaa]);
+        }
+    }
+
+    #[test]
+    fn a_newer_host_has_a_tail_of_zeros() {
+        let mut words = host(16);
+        // SAFETY: as above.
+        unsafe {
+            assert_eq!(read(at(&mut words), "x").unwrap(), Grown { struct_size: 16, first: 10, added: 20 });
+            words[3] = 1 << 31;
+            let error = read(at(&mut words), "x").unwrap_err();
+            assert_eq!(error.code, Code::STRUCT_SIZE);
+            assert!(error.message.contains("after byte 12 of grown"), "{}", error.message);
+            write(at(&mut words), &Grown::defaults(), "x").unwrap();
+            assert_eq!(words, [16, 1, 2, 1 << 31, 0xaaaa]);
+            init(at(&mut words), 16);
+            assert_eq!(words, [16, 1, 2, 0, 0xaaaa]);
+        }
+    }
+
+    #[test]
+    fn impossible_sizes_and_places_are_refused() {
+        for size in [0, 7, SIZE_MAX as u32 + 1, u32::MAX] {
+            let mut words = host(size);
+            // SAFETY: the size field is there, and nothing behind it is looked at.
+            unsafe {
+                assert_eq!(read(at(&mut words), "x").unwrap_err().code, Code::STRUCT_SIZE, "{size}");
+                assert_eq!(write(at(&mut words), &Grown::defaults(), "x").unwrap_err().code, Code::STRUCT_SIZE);
+                init(at(&mut words), size);
+            }
+            assert_eq!(words, host(size));
+        }
+        let mut words = host(12);
+        let odd = at(&mut words).cast::<u8>().wrapping_add(1).cast::<Grown>();
+        // SAFETY: refused before it is looked at.
+        unsafe {
+            for place in [std::ptr::null_mut(), odd] {
+                assert_eq!(read(place, "x").unwrap_err().code, Code::INVALID_PARAMETER);
+                init(place, 12);
+            }
+        }
+        assert_eq!(words, host(12));
+    }
+}

@@ -1,4 +1,5 @@
 //! Text across the boundary: UTF-8, NUL-terminated, copied.
+use super::out::Out;
 use std::ffi::{CString, c_char};
 use trtc_types::{Code, Error, Result, UserId};
 
@@ -54,12 +55,13 @@ pub(super) unsafe fn user(text: *const c_char, argument: &str) -> Result<UserId>
 pub(super) unsafe fn write(text: &str, buffer: *mut c_char, size: u32, need: *mut u32) -> Result<()> {
     let bytes = text.as_bytes();
     let wanted = bytes.len() + 1;
-    if !need.is_null() {
-        // SAFETY: the host promises a writable u32.
-        unsafe { need.write_unaligned(u32::try_from(wanted).unwrap_or(u32::MAX)) };
-    }
+    // SAFETY: passed on.
+    unsafe { Out::optional(need, "out_need_bytes") }?.put(u32::try_from(wanted).unwrap_or(u32::MAX));
     if buffer.is_null() || (size as usize) < wanted {
-        return Err(Error::new(Code::BUFFER_TOO_SMALL, format!("the buffer must hold {wanted} bytes, got {size}")));
+        return Err(Error::new(
+            Code::BUFFER_TOO_SMALL,
+            format!("buffer must hold {wanted} bytes, size_bytes is {size}"),
+        ));
     }
     // SAFETY: the buffer is writable for `size` bytes, which is at least `wanted`.
     unsafe {

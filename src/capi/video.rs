@@ -1,7 +1,9 @@
 //! Pictures.
+use super::check::{one_of, within};
 use super::cloud::trtc_cloud;
 use super::guard::{call, on_cloud};
 use super::handle::Table;
+use super::out::Out;
 use super::params::{
     TRTC_VIDEO_PIXEL_FORMAT_BGRA32, TRTC_VIDEO_PIXEL_FORMAT_I420, TRTC_VIDEO_PIXEL_FORMAT_NV12,
     TRTC_VIDEO_PIXEL_FORMAT_RGBA32, trtc_release_fn, trtc_video_enc_param, trtc_video_frame,
@@ -18,8 +20,10 @@ use trtc_types::{Code, Error, I420, Result, StreamType};
 
 /// Called with each picture of a stream; the frame is borrowed until it returns.
 ///
-/// `user_id` is "" for the local user. Runs on a thread of that stream alone: a slow host delays nobody else, late pictures are
-/// left out. May still be running for a moment after it was replaced; `user_data` must live until the cloud is destroyed.
+/// `user_id` is "" for the local user, `stream_type` is `TRTC_VIDEO_STREAM_TYPE_*`. Runs on a thread of that stream alone:
+/// a slow host delays nobody else, late pictures are left out. Functions of the library may be called inside. May still be
+/// running for a moment after it was replaced; `user_data`, which is only handed back, must live until `user_data_release`
+/// of the cloud's callbacks.
 pub type trtc_video_render_fn = Option<
     unsafe extern "C" fn(
         user_data: *mut c_void,
@@ -29,15 +33,16 @@ pub type trtc_video_render_fn = Option<
     ),
 >;
 
-/// An acquired picture. A token like `trtc_cloud`.
+/// An acquired picture, to be given back by `trtc_video_release()`. A token like `trtc_cloud`.
 pub struct trtc_video {
     _private: (),
 }
 
 static VIDEOS: Table<Pixels> = Table::new("video");
 
-/// Takes the camera. This version has none: `on_warning` tells `TRTC_WARN_CAMERA_DEVICE_EMPTY`, and nothing is sent; use custom
-/// capture, a file or the pattern. `view` must be NULL. Errors: `TRTC_ERR_NOT_SUPPORTED` (`view`). Any thread. Since 0.1.
+/// Takes the camera. This version has none: `on_warning` tells `TRTC_WARN_CAMERA_DEVICE_EMPTY`, and nothing is sent; use
+/// custom capture, a file or the pattern. `view` must be NULL for now. Errors: `TRTC_ERR_NOT_SUPPORTED` (`view`). Any
+/// thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_cloud_start_local_preview(cloud: *mut trtc_cloud, view: *mut c_void) -> trtc_result {
     on_cloud(cloud, |entry| {
@@ -46,14 +51,15 @@ pub unsafe extern "C" fn trtc_cloud_start_local_preview(cloud: *mut trtc_cloud, 
     })
 }
 
-/// Ends the camera. Any thread. Since 0.1.
+/// Ends the camera; without one it does nothing. Errors: common. Any thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_cloud_stop_local_preview(cloud: *mut trtc_cloud) -> trtc_result {
-    on_cloud(cloud, |_| Ok(()))
+    on_cloud(cloud, |entry| entry.cloud.stop_local_preview())
 }
 
-/// Size, rate and bitrate of a local stream, also while it runs. Errors: `TRTC_ERR_INVALID_PARAMETER`, `TRTC_ERR_STRUCT_SIZE`,
-/// `TRTC_ERR_UNSUPPORTED_RESOLUTION` (unknown number), `TRTC_ERR_NOT_SUPPORTED` (small stream). Any thread. Since 0.1.
+/// Size, rate and bitrate of a local stream, also while it runs. Pictures of another size are scaled to fit, with black
+/// bars. Errors: `TRTC_ERR_INVALID_PARAMETER`, `TRTC_ERR_UNSUPPORTED_RESOLUTION` (unknown number), `TRTC_ERR_NOT_SUPPORTED`
+/// (small stream). Any thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_cloud_set_video_encoder_param(
     cloud: *mut trtc_cloud,
@@ -61,41 +67,43 @@ pub unsafe extern "C" fn trtc_cloud_set_video_encoder_param(
     param: *const trtc_video_enc_param,
 ) -> trtc_result {
     on_cloud(cloud, |entry| {
-        let stream = StreamType::try_from(stream_type)?;
+        let stream: StreamType = one_of("stream_type", stream_type)?;
         // SAFETY: the host promises a sized struct.
         let given = unsafe { sized::read(param, "param") }?;
         entry.cloud.set_video_encoder_param(stream, encoder_param(&given)?)
     })
 }
 
-/// Pauses or resumes a local stream. Others see it become (un)available. Errors: `TRTC_ERR_NOT_SUPPORTED` (small stream). Any
-/// thread. Since 0.1.
+/// Pauses a local stream (nonzero), or no longer (the default). Others see it become unavailable; the source and local
+/// pictures go on. Holds for later sources and rooms too. Errors: `TRTC_ERR_INVALID_PARAMETER` (`stream_type`),
+/// `TRTC_ERR_NOT_SUPPORTED` (small stream). Any thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_cloud_mute_local_video(
     cloud: *mut trtc_cloud,
     stream_type: i32,
     mute: trtc_bool,
 ) -> trtc_result {
-    on_cloud(cloud, |entry| entry.cloud.mute_local_video(StreamType::try_from(stream_type)?, mute != 0))
+    on_cloud(cloud, |entry| entry.cloud.mute_local_video(one_of("stream_type", stream_type)?, mute != 0))
 }
 
-/// Starts or ends a stream of pictures pushed by the host. Errors: `TRTC_ERR_NOT_SUPPORTED` (small stream). Any thread.
-/// Since 0.1.
+/// Starts (nonzero) a stream of pictures pushed by the host, in place of any other source, or ends it (the default).
+/// Errors: `TRTC_ERR_INVALID_PARAMETER` (`stream_type`), `TRTC_ERR_NOT_SUPPORTED` (small stream), `TRTC_ERR_FAILED` (the
+/// system gives no thread). Any thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_cloud_enable_custom_video_capture(
     cloud: *mut trtc_cloud,
     stream_type: i32,
     enable: trtc_bool,
 ) -> trtc_result {
-    on_cloud(cloud, |entry| entry.cloud.enable_custom_video_capture(StreamType::try_from(stream_type)?, enable != 0))
+    on_cloud(cloud, |entry| entry.cloud.enable_custom_video_capture(one_of("stream_type", stream_type)?, enable != 0))
 }
 
 /// Sends one picture of the host. The encoder's frame rate decides how many are sent; the newest wins.
 ///
-/// The pixels are copied. `release` (may be NULL) is called exactly once with `release_context`, also on failure. Errors:
-/// `TRTC_ERR_REFUSED` (custom capture is not enabled), `TRTC_ERR_INVALID_PARAMETER`, `TRTC_ERR_PIXEL_FORMAT_UNSUPPORTED`,
-/// `TRTC_ERR_STRUCT_SIZE`, `TRTC_ERR_NOT_SUPPORTED` (small stream, rotation), `TRTC_ERR_QUEUE_FULL` (an older picture that was
-/// still waiting was dropped, this one taken). Any thread. Since 0.1.
+/// The pixels are copied. `release` (may be NULL) is called exactly once with `release_context`, whatever the result.
+/// Errors: `TRTC_ERR_REFUSED` (custom capture is not enabled), `TRTC_ERR_INVALID_PARAMETER`,
+/// `TRTC_ERR_PIXEL_FORMAT_UNSUPPORTED`, `TRTC_ERR_NOT_SUPPORTED` (small stream, rotation), `TRTC_ERR_QUEUE_FULL` (an older
+/// picture that was still waiting was dropped, this one taken). Any thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_cloud_send_custom_video_data(
     cloud: *mut trtc_cloud,
@@ -105,7 +113,7 @@ pub unsafe extern "C" fn trtc_cloud_send_custom_video_data(
     release_context: *mut c_void,
 ) -> trtc_result {
     let result = on_cloud(cloud, |entry| {
-        let stream = StreamType::try_from(stream_type)?;
+        let stream: StreamType = one_of("stream_type", stream_type)?;
         // SAFETY: the host promises a sized struct whose planes hold what format, size and strides say.
         unsafe {
             let given = sized::read(frame, "frame")?;
@@ -117,8 +125,9 @@ pub unsafe extern "C" fn trtc_cloud_send_custom_video_data(
     result
 }
 
-/// Pictures of a local stream, as `TRTC_VIDEO_PIXEL_FORMAT_*`, as they are before encoding. A NULL callback ends it. Errors:
-/// `TRTC_ERR_PIXEL_FORMAT_UNSUPPORTED`, `TRTC_ERR_NOT_SUPPORTED` (small stream). Any thread. Since 0.1.
+/// Pictures of a local stream, as `TRTC_VIDEO_PIXEL_FORMAT_*`, as they are before encoding, also outside of rooms. It
+/// replaces an earlier callback; NULL ends it. Errors: `TRTC_ERR_PIXEL_FORMAT_UNSUPPORTED`, `TRTC_ERR_INVALID_PARAMETER`
+/// (`stream_type`), `TRTC_ERR_NOT_SUPPORTED` (small stream). Any thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_cloud_set_local_video_render_callback(
     cloud: *mut trtc_cloud,
@@ -128,13 +137,14 @@ pub unsafe extern "C" fn trtc_cloud_set_local_video_render_callback(
     user_data: *mut c_void,
 ) -> trtc_result {
     on_cloud(cloud, |entry| {
-        let stream = StreamType::try_from(stream_type)?;
+        let stream: StreamType = one_of("stream_type", stream_type)?;
         entry.cloud.set_local_video_callback(stream, renderer(pixel_format, callback, user_data)?)
     })
 }
 
-/// Pictures of a remote stream, which must also be watched (`trtc_cloud_start_remote_view()`). A NULL callback ends it. May be
-/// set before the user is there. Errors: `TRTC_ERR_PIXEL_FORMAT_UNSUPPORTED`, `TRTC_ERR_INVALID_USER_ID`,
+/// Pictures of a remote stream, which must also be watched (`trtc_cloud_start_remote_view()`), as
+/// `TRTC_VIDEO_PIXEL_FORMAT_*`. It replaces an earlier callback; NULL ends it. May be set before the user is there. Errors:
+/// `TRTC_ERR_PIXEL_FORMAT_UNSUPPORTED`, `TRTC_ERR_INVALID_USER_ID`, `TRTC_ERR_INVALID_PARAMETER` (`stream_type`),
 /// `TRTC_ERR_NOT_SUPPORTED` (small stream). Any thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_cloud_set_remote_video_render_callback(
@@ -146,16 +156,17 @@ pub unsafe extern "C" fn trtc_cloud_set_remote_video_render_callback(
     user_data: *mut c_void,
 ) -> trtc_result {
     on_cloud(cloud, |entry| {
-        let stream = StreamType::try_from(stream_type)?;
+        let stream: StreamType = one_of("stream_type", stream_type)?;
         // SAFETY: the host promises a NUL-terminated text.
         let user = unsafe { text::user(user_id, "user_id") }?;
         entry.cloud.set_remote_video_callback(&user, stream, renderer(pixel_format, callback, user_data)?)
     })
 }
 
-/// Watches a remote stream: subscribes and decodes, now or as soon as it is there. `view` must be NULL; take the pictures by
-/// callback or `trtc_video_acquire()`. Errors: `TRTC_ERR_INVALID_USER_ID`, `TRTC_ERR_NOT_SUPPORTED` (`view`, small stream). Any
-/// thread. Since 0.1.
+/// Watches a remote stream: subscribes and decodes, now or as soon as it is there. A muted stream
+/// (`trtc_cloud_mute_remote_video_stream()`) begins when it is no longer muted. `view` must be NULL for now; take the
+/// pictures by callback or `trtc_video_acquire()`. Errors: `TRTC_ERR_INVALID_USER_ID`, `TRTC_ERR_INVALID_PARAMETER`
+/// (`stream_type`), `TRTC_ERR_NOT_SUPPORTED` (`view`, small stream). Any thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_cloud_start_remote_view(
     cloud: *mut trtc_cloud,
@@ -167,12 +178,13 @@ pub unsafe extern "C" fn trtc_cloud_start_remote_view(
         no_view(view)?;
         // SAFETY: the host promises a NUL-terminated text.
         let user = unsafe { text::user(user_id, "user_id") }?;
-        entry.cloud.start_remote_view(&user, StreamType::try_from(stream_type)?)
+        entry.cloud.start_remote_view(&user, one_of("stream_type", stream_type)?)
     })
 }
 
-/// Stops watching a remote stream. Errors: `TRTC_ERR_INVALID_USER_ID`, `TRTC_ERR_NOT_SUPPORTED` (small stream). Any thread.
-/// Since 0.1.
+/// Stops watching a remote stream; one that is not watched is left alone. The render callback stays set. Errors:
+/// `TRTC_ERR_INVALID_USER_ID`, `TRTC_ERR_INVALID_PARAMETER` (`stream_type`), `TRTC_ERR_NOT_SUPPORTED` (small stream). Any
+/// thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_cloud_stop_remote_view(
     cloud: *mut trtc_cloud,
@@ -182,18 +194,21 @@ pub unsafe extern "C" fn trtc_cloud_stop_remote_view(
     on_cloud(cloud, |entry| {
         // SAFETY: the host promises a NUL-terminated text.
         let user = unsafe { text::user(user_id, "user_id") }?;
-        entry.cloud.stop_remote_view(&user, StreamType::try_from(stream_type)?)
+        entry.cloud.stop_remote_view(&user, one_of("stream_type", stream_type)?)
     })
 }
 
-/// Stops watching everybody. Any thread. Since 0.1.
+/// Stops watching everybody, main and sub streams. Errors: common. Any thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_cloud_stop_all_remote_view(cloud: *mut trtc_cloud) -> trtc_result {
     on_cloud(cloud, |entry| entry.cloud.stop_all_remote_view())
 }
 
-/// Freezes a watched stream and stops pulling it, or no longer. May be set before entering; forgotten at exit. Errors:
-/// `TRTC_ERR_INVALID_USER_ID`, `TRTC_ERR_NOT_SUPPORTED` (small stream). Any thread. Since 0.1.
+/// Freezes a remote stream (nonzero): the host keeps the last picture, no further one comes and none is pulled; or no
+/// longer (the default). The latest call wins, that for everybody included.
+///
+/// May be set before entering, and before the user is there; forgotten at exit. Errors: `TRTC_ERR_INVALID_USER_ID`,
+/// `TRTC_ERR_INVALID_PARAMETER` (`stream_type`), `TRTC_ERR_NOT_SUPPORTED` (small stream). Any thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_cloud_mute_remote_video_stream(
     cloud: *mut trtc_cloud,
@@ -204,11 +219,12 @@ pub unsafe extern "C" fn trtc_cloud_mute_remote_video_stream(
     on_cloud(cloud, |entry| {
         // SAFETY: the host promises a NUL-terminated text.
         let user = unsafe { text::user(user_id, "user_id") }?;
-        entry.cloud.mute_remote_video_stream(&user, StreamType::try_from(stream_type)?, mute != 0)
+        entry.cloud.mute_remote_video_stream(&user, one_of("stream_type", stream_type)?, mute != 0)
     })
 }
 
-/// As `trtc_cloud_mute_remote_video_stream()`, for everybody, later users included. Any thread. Since 0.1.
+/// As `trtc_cloud_mute_remote_video_stream()`, for everybody, later users included, main and sub streams. Errors: common.
+/// Any thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_cloud_mute_all_remote_video_streams(
     cloud: *mut trtc_cloud,
@@ -219,9 +235,10 @@ pub unsafe extern "C" fn trtc_cloud_mute_all_remote_video_streams(
 
 /// Takes the newest picture that was not acquired yet: of a watched remote user, or the local one (`user_id` NULL).
 ///
-/// `frame` gets pointers into the picture, valid until `trtc_video_release()` of `out_video`, also after the cloud's end. Errors:
-/// `TRTC_ERR_NO_FRAME` (nothing new), `TRTC_ERR_PIXEL_FORMAT_UNSUPPORTED`, `TRTC_ERR_INVALID_PARAMETER`,
-/// `TRTC_ERR_STRUCT_SIZE`, `TRTC_ERR_NOT_SUPPORTED` (small stream). Any thread. Since 0.1.
+/// `frame`, set up by its init function, gets pointers into the picture, valid until `trtc_video_release()` of `out_video`,
+/// also after the cloud's end. Errors: `TRTC_ERR_NO_FRAME` (nothing new, or not watched),
+/// `TRTC_ERR_PIXEL_FORMAT_UNSUPPORTED`, `TRTC_ERR_INVALID_USER_ID`, `TRTC_ERR_INVALID_PARAMETER` (`stream_type`),
+/// `TRTC_ERR_NOT_SUPPORTED` (small stream), `TRTC_ERR_FAILED` (8,192 pictures are acquired). Any thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_video_acquire(
     cloud: *mut trtc_cloud,
@@ -232,26 +249,22 @@ pub unsafe extern "C" fn trtc_video_acquire(
     frame: *mut trtc_video_frame,
 ) -> trtc_result {
     on_cloud(cloud, |entry| {
-        let stream = StreamType::try_from(stream_type)?;
+        let stream: StreamType = one_of("stream_type", stream_type)?;
         let format = pixels(pixel_format)?;
-        if out_video.is_null() {
-            return Err(Error::invalid("out_video must not be NULL"));
-        }
-        // SAFETY: not NULL, and the host promises it writable; the struct is read only to check its size.
-        let user = unsafe {
-            out_video.write(std::ptr::null_mut());
+        // SAFETY: the host promises writable places and NUL-terminated text; the struct is read only to check its size.
+        let (out, user) = unsafe {
+            let out = Out::required(out_video, "out_video")?;
+            out.put(std::ptr::null_mut());
             sized::read(frame.cast_const(), "frame")?;
-            if user_id.is_null() { None } else { Some(text::user(user_id, "user_id")?) }
+            (out, if user_id.is_null() { None } else { Some(text::user(user_id, "user_id")?) })
         };
         let taken = entry.cloud.acquire_video(user.as_ref(), stream)?;
         let pixels = Arc::new(Pixels::new(&taken, format));
         let described = pixels.describe(pixel_format);
         let token = VIDEOS.insert(pixels)?;
         // SAFETY: as above.
-        unsafe {
-            sized::write(frame, &described, "frame")?;
-            out_video.write(std::ptr::without_provenance_mut(token));
-        }
+        unsafe { sized::write(frame, &described, "frame") }?;
+        out.put(std::ptr::without_provenance_mut(token));
         Ok(())
     })
 }
@@ -346,8 +359,9 @@ unsafe fn with_planes(frame: &trtc_video_frame, send: impl FnOnce(&VideoInput<'_
         return Err(Error::not_supported(format!("rotation must be 0 for now, got {}", frame.rotation)));
     }
     for (field, value, high) in [("width", frame.width, 3840), ("height", frame.height, 2160)] {
-        if !(16..=high).contains(&value) || value % 2 != 0 {
-            return Err(Error::invalid(format!("{field} must be even and 16..={high}, got {value}")));
+        within(field, value, 16..=high)?;
+        if value % 2 != 0 {
+            return Err(Error::invalid(format!("{field} must be even, got {value}")));
         }
     }
     let mut planes = Vec::with_capacity(3);
@@ -415,7 +429,8 @@ fn encoder_param(given: &trtc_video_enc_param) -> Result<VideoEncoderParam> {
     let (mut width, mut height) = if given.width == 0 && given.height == 0 {
         RESOLUTIONS.iter().find(|(number, ..)| *number == given.video_resolution).map(|(_, w, h)| (*w, *h)).ok_or_else(
             || {
-                let message = format!("video_resolution {} is unknown", given.video_resolution);
+                let known = RESOLUTIONS.map(|(number, ..)| number);
+                let message = format!("video_resolution must be one of {known:?}, got {}", given.video_resolution);
                 Error::new(Code::UNSUPPORTED_RESOLUTION, message)
             },
         )?
@@ -427,6 +442,9 @@ fn encoder_param(given: &trtc_video_enc_param) -> Result<VideoEncoderParam> {
         1 => std::mem::swap(&mut width, &mut height),
         other => return Err(Error::invalid(format!("res_mode must be 0 (landscape) or 1 (portrait), got {other}"))),
     }
+    within("video_fps", given.video_fps, 1..=60)?;
+    within("video_bitrate_kbps", given.video_bitrate_kbps, 10..=50_000)?;
+    within("min_video_bitrate_kbps", given.min_video_bitrate_kbps, 0..=given.video_bitrate_kbps)?;
     Ok(VideoEncoderParam {
         width,
         height,

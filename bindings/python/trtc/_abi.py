@@ -24,7 +24,7 @@ def _callback(*args):
 audio_frame = _struct("trtc_audio_frame", sample_rate_hz=c_uint32, channels=c_uint32, samples_per_channel=c_uint32,
     samples=POINTER(c_int16), timestamp_ms=c_uint64)
 local_statistics = _struct("trtc_local_statistics", width=c_uint32, height=c_uint32, frame_rate=c_uint32,
-    video_bitrate_kbps=c_uint32, audio_sample_rate_hz=c_uint32, audio_bitrate_kbps=c_uint32)
+    video_bitrate_kbps=c_uint32, audio_sample_rate_hz=c_uint32, audio_bitrate_kbps=c_uint32, stream_type=c_int32)
 remote_statistics = _struct("trtc_remote_statistics", stream_type=c_int32, user_id=c_char_p, audio_packet_loss_percent=c_uint32,
     video_packet_loss_percent=c_uint32, width=c_uint32, height=c_uint32, frame_rate=c_uint32, video_bitrate_kbps=c_uint32,
     audio_bitrate_kbps=c_uint32, jitter_buffer_delay_ms=c_uint32, video_total_block_time_ms=c_uint32,

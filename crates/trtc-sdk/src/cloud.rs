@@ -69,8 +69,9 @@ impl Cloud {
         }
     }
 
-    /// Leaves, ends all threads and releases. From outside it waits for running callbacks; inside one it returns at once,
-    /// and no further callback starts.
+    /// Leaves, ends all threads and releases. It waits for running callbacks, but inside a callback, of this cloud or another
+    /// one, it returns at once: two clouds that end each other from their callbacks would wait for ever. No further callback
+    /// starts.
     pub fn close(&self) {
         self.shared.close();
     }
@@ -87,7 +88,7 @@ impl Cloud {
     pub fn enter_room(&self, params: &EnterParams, scene: AppScene) -> Result<()> {
         self.shared.check()?;
         check_enter(params)?;
-        let mut state = self.shared.state.lock();
+        let mut state = self.shared.open_state()?;
         if state.phase != Phase::Idle {
             return Err(Error::new(Code::ENTER_ROOM_REFUSED, "already in a room, entering or leaving one"));
         }
@@ -155,7 +156,7 @@ impl Cloud {
         member.send_command(cmd_id, data, reliable, ordered)
     }
 
-    /// Sends a data packet as LiveKit clients do, to everybody or to some.
+    /// Sends a data packet as LiveKit clients do, to everybody or to some. Not in the C header: see [`Event::UserData`].
     ///
     /// # Errors
     /// As [`Cloud::send_custom_cmd_msg`].
@@ -182,7 +183,7 @@ impl Cloud {
 
     fn start_video(&self, index: usize, source: VideoSource, own: Option<VideoEncoderParam>) -> Result<()> {
         let ended = {
-            let mut state = self.shared.state.lock();
+            let mut state = self.shared.open_state()?;
             let video = &state.local.videos[index];
             let param = if video.param_set { video.param } else { own.unwrap_or(video.param) };
             let ended = state.local.start_video(index, source, param)?;
@@ -210,7 +211,7 @@ impl Cloud {
     fn start_audio(&self, source: AudioSource) -> Result<()> {
         let custom = matches!(source, AudioSource::Custom);
         self.shared.capture.set_source(Some(source));
-        let mut state = self.shared.state.lock();
+        let mut state = self.shared.open_state()?;
         state.local.audio.on = true;
         state.local.audio.custom = custom;
         let stereo = self.shared.capture.quality() == AudioQuality::Music;
@@ -273,6 +274,13 @@ fn check_enter(params: &EnterParams) -> Result<()> {
         .map_err(|e| Error::new(Code::INVALID_USER_SIG, format!("access_token is not a LiveKit token: {e}")))?;
     if !params.user_id.is_empty() && params.user_id != claims.identity() {
         return Err(Error::new(Code::INVALID_USER_ID, "user_id differs from the access_token's; it may stay empty"));
+    }
+    let room = claims.video.as_ref().map(|grant| grant.room.as_str());
+    if params.room.as_ref().is_some_and(|given| room != Some(&given.wire_name())) {
+        return Err(Error::new(
+            Code::INVALID_ROOM_ID,
+            "str_room_id or room_id differs from the access_token's; both may stay empty",
+        ));
     }
     Ok(())
 }

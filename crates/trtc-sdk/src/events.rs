@@ -98,7 +98,8 @@ pub enum Event {
         /// How many.
         missed: i32,
     },
-    /// A data packet that is no command message, as LiveKit clients send them.
+    /// A data packet that is no command message, as LiveKit clients send them on topics other than `trtc.cmd.*`. For Rust hosts
+    /// that talk to LiveKit clients; TRTC knows command messages only, so the C header has no callback for it.
     UserData {
         /// From whom; `None` when the server sent it.
         from: Option<UserId>,

@@ -1,18 +1,23 @@
 //! Counts running host callbacks, so that destruction can wait for them and release the host's data exactly once, last.
 use parking_lot::{Condvar, Mutex};
-use std::cell::RefCell;
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 type Release = Box<dyn FnOnce() + Send>;
 
 thread_local! {
-    /// Gates whose callbacks are on this thread's stack.
-    static INSIDE: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
+    /// Host callbacks, of any cloud, on this thread's stack.
+    static DEPTH: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Whether the caller is inside a callback of any cloud. It must not wait then: two clouds that destroy each other from their
+/// callbacks would wait for ever.
+pub(crate) fn inside_callback() -> bool {
+    DEPTH.try_with(Cell::get).unwrap_or(0) > 0
 }
 
 pub(crate) struct Gate {
-    id: u64,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -31,9 +36,8 @@ enum Step {
 
 impl Gate {
     pub(crate) fn new(release: Option<Release>) -> Arc<Self> {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
         let state = State { closed: false, running: 0, release: Step::Pending(release) };
-        Arc::new(Self { id: NEXT.fetch_add(1, Ordering::Relaxed), state: Mutex::new(state), changed: Condvar::new() })
+        Arc::new(Self { state: Mutex::new(state), changed: Condvar::new() })
     }
 
     /// Runs a host callback, unless the gate is closed.
@@ -45,23 +49,19 @@ impl Gate {
             }
             state.running += 1;
         }
-        INSIDE.with_borrow_mut(|inside| inside.push(self.id));
         let _leave = Leave(self);
+        let _deeper = Deeper::new();
         Some(callback())
     }
 
-    /// Whether the caller is inside one of this gate's callbacks.
-    pub(crate) fn is_inside(&self) -> bool {
-        INSIDE.try_with(|inside| inside.borrow().contains(&self.id)).unwrap_or(false)
-    }
-
-    /// No new callback starts. From outside it returns after the last running callback and the release; from inside at once.
+    /// No new callback starts. It returns after the last running callback and the release, but inside a callback (of any
+    /// gate) at once.
     pub(crate) fn close(&self) {
         self.state.lock().closed = true;
-        if self.is_inside() {
+        self.release_when_quiet();
+        if inside_callback() {
             return;
         }
-        self.release_when_quiet();
         let mut state = self.state.lock();
         while !matches!(state.release, Step::Done) {
             self.changed.wait(&mut state);
@@ -77,10 +77,29 @@ impl Gate {
             std::mem::replace(&mut state.release, Step::Running)
         };
         if let Step::Pending(Some(release)) = release {
-            release();
+            let _deeper = Deeper::new();
+            if catch_unwind(AssertUnwindSafe(release)).is_err() {
+                log::error!("the host's release function panicked");
+            }
         }
         self.state.lock().release = Step::Done;
         self.changed.notify_all();
+    }
+}
+
+/// Counts into [`DEPTH`] while it lives.
+struct Deeper;
+
+impl Deeper {
+    fn new() -> Self {
+        let _ = DEPTH.try_with(|depth| depth.set(depth.get() + 1));
+        Self
+    }
+}
+
+impl Drop for Deeper {
+    fn drop(&mut self) {
+        let _ = DEPTH.try_with(|depth| depth.set(depth.get().saturating_sub(1)));
     }
 }
 
@@ -89,12 +108,6 @@ struct Leave<'a>(&'a Gate);
 
 impl Drop for Leave<'_> {
     fn drop(&mut self) {
-        let _ = INSIDE.try_with(|inside| {
-            let mut inside = inside.borrow_mut();
-            if let Some(at) = inside.iter().rposition(|id| *id == self.0.id) {
-                inside.remove(at);
-            }
-        });
         self.0.state.lock().running -= 1;
         self.0.release_when_quiet();
     }
@@ -103,7 +116,7 @@ impl Drop for Leave<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[test]
     fn release_runs_once_after_the_callback_that_closed() {
@@ -139,5 +152,39 @@ mod tests {
         gate.close();
         assert_eq!(done.load(Ordering::SeqCst), 1);
         thread.join().expect("test");
+    }
+
+    #[test]
+    fn two_callbacks_that_close_each_others_gate_do_not_wait() {
+        let released = Arc::new(AtomicUsize::new(0));
+        let gate = || {
+            let count = released.clone();
+            Gate::new(Some(Box::new(move || {
+                assert!(inside_callback());
+                count.fetch_add(1, Ordering::SeqCst);
+            })))
+        };
+        let (a, b) = (gate(), gate());
+        let both_inside = Arc::new(std::sync::Barrier::new(2));
+        let close_from = |own: &Arc<Gate>, other: &Arc<Gate>| {
+            let (own, other, both) = (own.clone(), other.clone(), both_inside.clone());
+            std::thread::spawn(move || {
+                own.run(|| {
+                    both.wait();
+                    other.close();
+                })
+            })
+        };
+        for thread in [close_from(&a, &b), close_from(&b, &a)] {
+            thread.join().expect("test");
+        }
+        assert!(!inside_callback());
+        assert_eq!(released.load(Ordering::SeqCst), 2);
+    }
+
+    #[test]
+    fn a_panicking_release_does_not_hang_the_closer() {
+        Gate::new(Some(Box::new(|| panic!("host bug")))).close();
+        assert!(!inside_callback());
     }
 }

@@ -26,6 +26,7 @@ mod room;
 mod send;
 mod shared;
 mod stats;
+mod switches;
 mod threads;
 
 pub use cloud::Cloud;

@@ -30,6 +30,8 @@ pub(crate) struct LocalVideo {
     pub(crate) running: Option<Running>,
     pub(crate) custom: bool,
     pub(crate) cid: Option<String>,
+    /// The server refused it (the sub stream is taken, say): not asked again until the host starts anew.
+    refused: bool,
     pub(crate) muted: bool,
     pub(crate) cell: Arc<Cell>,
 }
@@ -68,6 +70,7 @@ impl Local {
             running: None,
             custom: false,
             cid: None,
+            refused: false,
             muted: false,
             cell: Arc::default(),
         };
@@ -86,8 +89,10 @@ impl Local {
         self.anchor && self.privilege
     }
 
+    /// A new right is a reason to ask again for what was refused.
     pub(crate) fn set_privilege(&mut self, can_publish: bool) {
         self.privilege = can_publish;
+        self.videos.iter_mut().for_each(|video| video.refused = false);
     }
 
     /// Starts a source in a slot; a running one ends first. Returns the thread that ended.
@@ -100,6 +105,7 @@ impl Local {
         let old = self.stop_source(index);
         let custom = matches!(source, VideoSource::Custom);
         let video = &mut self.videos[index];
+        video.refused = false;
         let (sender, thread) = VideoSender::start(self.shared.clone(), video.stream, source, param, video.cell.clone())
             .map_err(|e| Error::new(Code::FAILED, format!("cannot start a thread: {e}")))?;
         sender.set_muted(video.muted);
@@ -135,7 +141,9 @@ impl Local {
         for index in 0..self.videos.len() {
             let cid = format!("trtc-video-{}", self.published + 1);
             let video = &mut self.videos[index];
-            let Some(running) = video.running.as_ref().filter(|_| video.cid.is_none()) else { continue };
+            let Some(running) = video.running.as_ref().filter(|_| video.cid.is_none() && !video.refused) else {
+                continue;
+            };
             self.published += 1;
             let (name, source) = match video.stream {
                 StreamType::Sub => ("sub", TrackSource::ScreenShare),
@@ -206,7 +214,7 @@ impl Local {
         }
         for video in &mut self.videos {
             if video.cid.as_deref() == Some(cid) {
-                video.cid = None;
+                (video.cid, video.refused) = (None, true);
             }
         }
     }
@@ -234,7 +242,7 @@ impl Local {
     pub(crate) fn left_room(&mut self) {
         self.audio.cid = None;
         for video in &mut self.videos {
-            video.cid = None;
+            (video.cid, video.refused) = (None, false);
             if let Some(running) = &video.running {
                 running.sender.set_sending(None);
             }

@@ -3,8 +3,8 @@ use crate::events::Event;
 use crate::receive::cell::{Cell, RenderCallback};
 use crate::receive::video::VideoIn;
 use crate::shared::Shared;
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::Ordering;
+use crate::switches::Switches;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -19,8 +19,9 @@ pub(crate) struct Remote {
     shared: Weak<Shared>,
     users: BTreeMap<UserId, User>,
     views: BTreeMap<(UserId, StreamType), View>,
-    frozen: BTreeSet<(UserId, StreamType)>,
-    all_frozen: bool,
+    frozen: Switches<(UserId, StreamType)>,
+    /// Sound that the host asked for, where it does not come by itself.
+    wanted_audio: Switches<UserId>,
 }
 
 #[derive(Default)]
@@ -56,7 +57,13 @@ pub(crate) fn stream_of(source: TrackSource) -> StreamType {
 
 impl Remote {
     pub(crate) fn new(shared: Weak<Shared>) -> Self {
-        Self { shared, users: BTreeMap::new(), views: BTreeMap::new(), frozen: BTreeSet::new(), all_frozen: false }
+        Self {
+            shared,
+            users: BTreeMap::new(),
+            views: BTreeMap::new(),
+            frozen: Switches::default(),
+            wanted_audio: Switches::default(),
+        }
     }
 
     pub(crate) fn user_entered(&mut self, user: &UserId) {
@@ -75,6 +82,10 @@ impl Remote {
     /// A track is there, or has changed.
     pub(crate) fn track(&mut self, shared: &Shared, member: Option<&Member>, info: RemoteTrack) {
         let user = info.user.clone();
+        if let Some(input) = self.video_input(&info.sid) {
+            // Most changes are mutes.
+            input.expect_pause();
+        }
         let entry = self.users.entry(user.clone()).or_default();
         let track = match entry.tracks.iter_mut().position(|t| t.info.sid == info.sid) {
             Some(at) => {
@@ -88,11 +99,12 @@ impl Remote {
             }
         };
         warn_codec(shared, track);
-        let (kind, stream, sid) = (track.info.kind, stream_of(track.info.source), track.info.sid.clone());
-        if kind == MediaKind::Audio && shared.playout.is_muted(&user) && !track.paused {
-            track.paused = true;
-            if let Some(member) = member {
-                member.track_settings(&sid, true, 0, 0);
+        let (kind, stream) = (track.info.kind, stream_of(track.info.source));
+        if kind == MediaKind::Audio {
+            if shared.playout.is_muted(&user) && !track.paused {
+                track.pause(member, true);
+            } else if self.wanted_audio.is_on(&user) {
+                track.subscribe(member);
             }
         }
         self.tell_changes(shared, &user);
@@ -156,26 +168,15 @@ impl Remote {
 
     /// Freezes or thaws one stream (`Some`) or all, and stops pulling it.
     pub(crate) fn freeze(&mut self, member: Option<&Member>, which: Option<(&UserId, StreamType)>, frozen: bool) {
-        match which {
-            Some((user, stream)) if frozen => {
-                self.frozen.insert((user.clone(), stream));
-            }
-            Some((user, stream)) => {
-                self.frozen.remove(&(user.clone(), stream));
-            }
-            None => {
-                self.all_frozen = frozen;
-                if !frozen {
-                    self.frozen.clear();
-                }
-            }
-        }
+        let which = which.map(|(user, stream)| (user.clone(), stream));
+        self.frozen.set(which.as_ref(), frozen);
         let keys: Vec<_> = self.views.iter().filter(|(_, v)| v.watching).map(|(k, _)| k.clone()).collect();
         for (user, stream) in keys {
-            let frozen = self.is_frozen(&user, stream);
-            let input = self.views.get(&(user.clone(), stream)).and_then(|v| v.input.as_ref().map(|(i, _)| i.clone()));
+            let key = (user.clone(), stream);
+            let frozen = self.frozen.is_on(&key);
+            let input = self.views.get(&key).and_then(|v| v.input.as_ref().map(|(i, _)| i.clone()));
             let Some(input) = input else { continue };
-            if input.frozen.swap(frozen, Ordering::Relaxed) == frozen {
+            if !input.freeze(frozen) {
                 continue;
             }
             self.pause(member, &user, MediaKind::Video, Some(stream), frozen);
@@ -185,8 +186,9 @@ impl Remote {
         }
     }
 
-    /// Pulls, or stops pulling, sound: of one user or of all.
+    /// Pulls, or stops pulling, sound: of one user or of all, later ones included.
     pub(crate) fn pull_audio(&mut self, member: Option<&Member>, user: Option<&UserId>, on: bool) {
+        self.wanted_audio.set(user, on);
         let users: Vec<UserId> = user.map_or_else(|| self.users.keys().cloned().collect(), |u| vec![u.clone()]);
         for user in users {
             self.pause(member, &user, MediaKind::Audio, None, !on);
@@ -208,8 +210,7 @@ impl Remote {
                 let key = (user.clone(), stream_of(track.info.source));
                 let watched = self.views.get(&key).is_some_and(|v| v.watching);
                 if !watched && !track.paused && now.saturating_duration_since(track.since) > UNWATCHED {
-                    track.paused = true;
-                    member.track_settings(&track.info.sid, true, 0, 0);
+                    track.pause(Some(member), true);
                 }
             }
         }
@@ -218,8 +219,8 @@ impl Remote {
     /// Forgets the room. Render callbacks stay; watching and freezing do not.
     pub(crate) fn left_room(&mut self) -> Vec<JoinHandle<()>> {
         self.users.clear();
-        self.frozen.clear();
-        self.all_frozen = false;
+        self.frozen = Switches::default();
+        self.wanted_audio = Switches::default();
         let mut threads = Vec::new();
         for view in self.views.values_mut() {
             view.watching = false;
@@ -235,39 +236,31 @@ impl Remote {
         threads
     }
 
-    fn is_frozen(&self, user: &UserId, stream: StreamType) -> bool {
-        self.all_frozen || self.frozen.contains(&(user.clone(), stream))
-    }
-
     /// Starts decoding when a watched stream is there.
     fn attach(&mut self, member: Option<&Member>, user: &UserId, stream: StreamType) {
-        let frozen = self.is_frozen(user, stream);
-        let Some(view) = self.views.get_mut(&(user.clone(), stream)).filter(|v| v.watching) else { return };
+        let key = (user.clone(), stream);
+        let frozen = self.frozen.is_on(&key);
+        let Some(view) = self.views.get_mut(&key).filter(|v| v.watching) else { return };
         let Some(track) = self.users.get_mut(user).and_then(|u| {
             u.tracks.iter_mut().find(|t| t.info.kind == MediaKind::Video && stream_of(t.info.source) == stream)
         }) else {
             return;
         };
         let sid = track.info.sid.clone();
-        if let Some(member) = member {
-            if !track.info.subscribed {
-                member.subscribe(&sid, true);
-                track.info.subscribed = true;
-            }
-            if track.paused && !frozen {
-                track.paused = false;
-                member.track_settings(&sid, false, 0, 0);
+        if !frozen {
+            track.subscribe(member);
+        }
+        if track.paused != frozen {
+            track.pause(member, frozen);
+            if let (Some(member), false) = (member, frozen) {
                 member.request_key_frame(&sid);
             }
         }
         if view.input.is_some() || !decodable(&track.info) {
             return;
         }
-        match VideoIn::start(self.shared.clone(), user.clone(), stream, sid, view.cell.clone()) {
-            Ok((input, threads)) => {
-                input.frozen.store(frozen, Ordering::Relaxed);
-                view.input = Some((input, threads));
-            }
+        match VideoIn::start(self.shared.clone(), user.clone(), stream, sid, view.cell.clone(), frozen) {
+            Ok(started) => view.input = Some(started),
             Err(error) => log::error!("cannot start a decode thread: {error}"),
         }
     }
@@ -285,13 +278,10 @@ impl Remote {
             if stream.is_some_and(|s| s != stream_of(track.info.source)) {
                 continue;
             }
-            track.paused = pause;
-            let Some(member) = member else { continue };
-            if !pause && !track.info.subscribed {
-                member.subscribe(&track.info.sid, true);
-                track.info.subscribed = true;
+            if !pause {
+                track.subscribe(member);
             }
-            member.track_settings(&track.info.sid, pause, 0, 0);
+            track.pause(member, pause);
         }
     }
 
@@ -315,6 +305,24 @@ impl Remote {
         }
         if std::mem::replace(&mut entry.sub, sub) != sub {
             shared.emit(Event::UserSubStreamAvailable(user.clone(), sub));
+        }
+    }
+}
+
+impl Track {
+    /// Asks for it, where tracks do not come by themselves.
+    fn subscribe(&mut self, member: Option<&Member>) {
+        if let (Some(member), false) = (member, self.info.subscribed) {
+            member.subscribe(&self.info.sid, true);
+            self.info.subscribed = true;
+        }
+    }
+
+    /// Tells the server to hold it back, or no longer.
+    fn pause(&mut self, member: Option<&Member>, pause: bool) {
+        self.paused = pause;
+        if let Some(member) = member {
+            member.track_settings(&self.info.sid, pause, 0, 0);
         }
     }
 }

@@ -58,11 +58,11 @@ impl State {
     }
 
     /// Back to the state before entering; local sources go on running.
-    fn left(&mut self) -> (Option<Member>, Vec<JoinHandle<()>>) {
+    fn idle(&mut self) {
         self.phase = Phase::Idle;
         self.user = None;
+        self.member = None;
         self.local.left_room();
-        (self.member.take(), self.remote.left_room())
     }
 }
 
@@ -99,9 +99,9 @@ impl RoomSink {
     }
 
     fn handle(&self, event: RoomEvent) {
-        let Some(shared) = self.shared.upgrade().filter(|s| !s.is_closed()) else { return };
+        let Some(shared) = self.shared.upgrade() else { return };
         let mut state = shared.state.lock();
-        if state.generation != self.generation {
+        if state.generation != self.generation || shared.is_closed() {
             return;
         }
         let threads = shared.room_event(&mut state, event);
@@ -112,9 +112,9 @@ impl RoomSink {
     }
 
     fn with_remote<R>(&self, read: impl FnOnce(&Shared, &State) -> R) -> Option<R> {
-        let shared = self.shared.upgrade().filter(|s| !s.is_closed())?;
+        let shared = self.shared.upgrade()?;
         let state = shared.state.lock();
-        (state.generation == self.generation).then(|| read(&shared, &state))
+        (state.generation == self.generation && !shared.is_closed()).then(|| read(&shared, &state))
     }
 }
 
@@ -164,10 +164,11 @@ impl Shared {
                 self.emit(Event::EnterRoom((elapsed.as_millis() as i32).max(1)));
                 state.entered();
             }
-            RoomEvent::JoinFailed(error) => threads = self.enter_failed(state, &error),
+            RoomEvent::JoinFailed(error) => self.enter_failed(state, &error),
             RoomEvent::Left { reason } => {
                 let was = state.phase;
-                threads = state.left().1;
+                state.idle();
+                threads = state.remote.left_room();
                 self.capture.set_sending(None);
                 self.playout.clear();
                 if was != Phase::Idle {
@@ -221,14 +222,14 @@ impl Shared {
         threads
     }
 
-    fn enter_failed(&self, state: &mut State, error: &Error) -> Vec<JoinHandle<()>> {
-        let threads = state.left().1;
+    /// What the host wished about remote users stays for the next attempt.
+    fn enter_failed(&self, state: &mut State, error: &Error) {
+        state.idle();
         self.emit(Event::Error { code: error.code, message: error.message.clone() });
         self.emit(Event::EnterRoom(if error.code.0 < 0 {
             error.code.0
         } else {
             trtc_types::Code::ENTER_ROOM_FAILED.0
         }));
-        threads
     }
 }

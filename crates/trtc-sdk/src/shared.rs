@@ -1,14 +1,14 @@
 //! What all parts of one cloud share.
 use crate::dispatcher::{Dispatcher, Pushed};
 use crate::events::Event;
-use crate::gate::Gate;
+use crate::gate::{self, Gate};
 use crate::params::PlayedAudio;
 use crate::receive::audio::Playout;
 use crate::room::State;
 use crate::send::audio::Capture;
 use crate::stats::Meter;
 use crate::{hub, threads};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread::JoinHandle;
@@ -130,12 +130,19 @@ impl Shared {
         }
     }
 
-    /// Ends everything. From inside one of the cloud's callbacks nothing is waited for.
+    /// The state of an instance that is open. Looked at under the lock: what a call starts, [`Shared::close`] must see.
+    pub(crate) fn open_state(&self) -> Result<MutexGuard<'_, State>> {
+        let state = self.state.lock();
+        self.check()?;
+        Ok(state)
+    }
+
+    /// Ends everything. From inside a callback, of whichever cloud, nothing is waited for.
     pub(crate) fn close(self: &Arc<Self>) {
         if self.closed.swap(true, Ordering::AcqRel) {
             return;
         }
-        let inside = self.gate.is_inside();
+        let inside = gate::inside_callback();
         self.dispatcher.close();
         let port: Arc<dyn hub::Port> = self.clone();
         hub::remove(&port, inside);

@@ -89,7 +89,7 @@ impl Shared {
     }
 
     fn tell_statistics(&self, now: Instant) {
-        let (member, inputs, locals) = {
+        let (member, inputs, locals, audio_hz) = {
             let mut state = self.state.lock();
             let Some(member) = state.member.clone().filter(|_| state.phase == Phase::In) else { return };
             state.remote.pause_unwatched(&member, now);
@@ -99,7 +99,7 @@ impl Shared {
                 .iter()
                 .filter_map(|v| v.running.as_ref().map(|r| (v.stream, r.sender.clone(), r.param)))
                 .collect();
-            (member, state.remote.inputs(), locals)
+            (member, state.remote.inputs(), locals, if state.local.audio.on { 48_000 } else { 0 })
         };
         let seen = member.stats();
         let meter = &self.meter;
@@ -116,19 +116,24 @@ impl Shared {
         for (stream, sender, param) in locals {
             let key = format!("local {}", stream as i32);
             stats.local.push(LocalStatistics {
+                stream,
                 width: param.width,
                 height: param.height,
                 frame_rate: meter.rate(&format!("{key} frames"), sender.counters.frames.load(Ordering::Relaxed)),
                 video_bitrate_kbps: meter.kbps(&key, sender.counters.bytes.load(Ordering::Relaxed)),
-                audio_sample_rate_hz: if stream == StreamType::Big { 48_000 } else { 0 },
+                audio_sample_rate_hz: if stream == StreamType::Big { audio_hz } else { 0 },
                 audio_bitrate_kbps: if stream == StreamType::Big { audio_kbps } else { 0 },
             });
         }
-        if stats.local.is_empty() && audio_kbps > 0 {
+        if audio_hz > 0 && stats.local.iter().all(|l| l.stream != StreamType::Big) {
             stats.local.push(LocalStatistics {
-                audio_sample_rate_hz: 48_000,
+                stream: StreamType::Big,
+                width: 0,
+                height: 0,
+                frame_rate: 0,
+                video_bitrate_kbps: 0,
+                audio_sample_rate_hz: audio_hz,
                 audio_bitrate_kbps: audio_kbps,
-                ..LocalStatistics::default()
             });
         }
         let mut remote: BTreeMap<(UserId, StreamType), RemoteStatistics> = BTreeMap::new();

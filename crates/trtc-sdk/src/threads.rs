@@ -3,7 +3,7 @@ use parking_lot::Mutex;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 static CLOUDS: AtomicUsize = AtomicUsize::new(0);
 static RETIRED: Mutex<Vec<JoinHandle<()>>> = Mutex::new(Vec::new());
@@ -48,7 +48,12 @@ pub(crate) fn cloud_ended(inside: bool) {
     for handle in retired {
         finish(handle, false);
     }
-    if !trtc_member::shutdown(Duration::from_secs(5)) {
-        log::warn!("the network thread did not end in time");
+    let deadline = Instant::now() + Duration::from_secs(5);
+    // A cloud that was made meanwhile needs the network thread: it will end it.
+    while CLOUDS.load(Ordering::SeqCst) == 0 && !trtc_member::shutdown(Duration::from_millis(50)) {
+        if Instant::now() > deadline {
+            log::warn!("the network thread did not end in time");
+            return;
+        }
     }
 }

@@ -2,8 +2,10 @@
 use crate::{StreamType, UserId};
 
 /// One local stream.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct LocalStatistics {
+    /// Which stream. The sound stands with the main stream, or alone.
+    pub stream: StreamType,
     /// Width in pixels.
     pub width: u32,
     /// Height in pixels.

@@ -24,6 +24,14 @@ impl Cloud {
         Ok(())
     }
 
+    /// Ends the camera.
+    ///
+    /// # Errors
+    /// On a closed instance.
+    pub fn stop_local_preview(&self) -> Result<()> {
+        self.shared.check()
+    }
+
     /// Size, rate and bitrate of the main or sub stream, also while it runs.
     ///
     /// # Errors
@@ -90,12 +98,13 @@ impl Cloud {
     /// `FILE` when it cannot be read or has an unknown format; `INVALID_PARAMETER`.
     pub fn start_file_source(&self, stream: StreamType, source: &FileSource) -> Result<()> {
         self.shared.check()?;
+        let index = slot(stream)?;
+        within("fps", source.fps, 0, 60)?;
         if is_wav(&source.path) {
             let wav = WavFile::open(&source.path)?;
             let converter = Resampler::new(wav.rate, 48_000, 2);
             return self.start_audio(AudioSource::File { wav, at: 0, repeat: source.repeat, converter });
         }
-        let index = slot(stream)?;
         let file = VideoFile::open(source)?;
         let own = VideoEncoderParam {
             width: file.width,

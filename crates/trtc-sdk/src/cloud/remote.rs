@@ -17,7 +17,7 @@ impl Cloud {
     pub fn start_remote_view(&self, user: &UserId, stream: StreamType) -> Result<()> {
         self.shared.check()?;
         slot(stream)?;
-        let mut state = self.shared.state.lock();
+        let mut state = self.shared.open_state()?;
         let member = state.member.clone();
         state.remote.watch(member.as_ref(), user, stream);
         Ok(())
@@ -44,7 +44,8 @@ impl Cloud {
         Ok(())
     }
 
-    /// Freezes or resumes a watched stream; it is not pulled meanwhile. Forgotten at exit.
+    /// Freezes or resumes a watched stream; it is not pulled meanwhile. The latest call wins, that for everybody included. May
+    /// be set before entering; forgotten at exit.
     ///
     /// # Errors
     /// `NOT_SUPPORTED` for the small stream.
@@ -102,17 +103,13 @@ impl Cloud {
         cell.and_then(|c| c.take()).ok_or_else(|| Error::new(Code::NO_FRAME, "no new picture"))
     }
 
-    /// Silences one user and stops pulling the sound. May be set before entering; forgotten at exit.
+    /// Silences one user and stops pulling the sound; `false` pulls it, also when sound does not come by itself. The latest
+    /// call wins, that for everybody included. May be set before entering; forgotten at exit.
     ///
     /// # Errors
     /// On a closed instance.
     pub fn mute_remote_audio(&self, user: &UserId, mute: bool) -> Result<()> {
-        self.shared.check()?;
-        self.shared.playout.mute(user, mute);
-        let mut state = self.shared.state.lock();
-        let member = state.member.clone();
-        state.remote.pull_audio(member.as_ref(), Some(user), !mute);
-        Ok(())
+        self.mute_audio(Some(user), mute)
     }
 
     /// As [`Cloud::mute_remote_audio`] for everybody, later users included.
@@ -120,11 +117,15 @@ impl Cloud {
     /// # Errors
     /// On a closed instance.
     pub fn mute_all_remote_audio(&self, mute: bool) -> Result<()> {
+        self.mute_audio(None, mute)
+    }
+
+    fn mute_audio(&self, user: Option<&UserId>, mute: bool) -> Result<()> {
         self.shared.check()?;
-        self.shared.playout.mute_all(mute);
+        self.shared.playout.mute(user, mute);
         let mut state = self.shared.state.lock();
         let member = state.member.clone();
-        state.remote.pull_audio(member.as_ref(), None, !mute);
+        state.remote.pull_audio(member.as_ref(), user, !mute);
         Ok(())
     }
 
@@ -156,7 +157,7 @@ impl Cloud {
         self.shared.playout.playout_volume()
     }
 
-    /// Reports loudness every `interval_ms` (100..=10000; 0 ends it) by [`Event::UserVoiceVolume`].
+    /// Reports loudness every `interval_ms` (100..=10000; 0 ends it) by [`crate::Event::UserVoiceVolume`].
     ///
     /// # Errors
     /// `INVALID_PARAMETER`.

@@ -1,7 +1,8 @@
 //! Remote sound: a jitter buffer for each user, the mixer, and the pull of the mixed playout.
 use crate::send::resample::Resampler;
+use crate::switches::Switches;
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
 use trtc_codec::OpusDecoder;
@@ -51,14 +52,13 @@ pub(crate) struct Mixed {
 
 struct Gains {
     volumes: BTreeMap<UserId, u32>,
-    muted: BTreeSet<UserId>,
-    all_muted: bool,
+    muted: Switches<UserId>,
     playout: u32,
 }
 
 impl Default for Gains {
     fn default() -> Self {
-        Self { volumes: BTreeMap::new(), muted: BTreeSet::new(), all_muted: false, playout: 100 }
+        Self { volumes: BTreeMap::new(), muted: Switches::default(), playout: 100 }
     }
 }
 
@@ -112,9 +112,7 @@ impl Playout {
     pub(crate) fn clear(&self) {
         self.inbox.lock().clear();
         self.work.lock().users.clear();
-        let mut gains = self.gains.lock();
-        gains.muted.clear();
-        gains.all_muted = false;
+        self.gains.lock().muted = Switches::default();
     }
 
     pub(crate) fn set_volume(&self, user: &UserId, volume: u32) {
@@ -129,26 +127,13 @@ impl Playout {
         self.gains.lock().playout
     }
 
-    pub(crate) fn mute(&self, user: &UserId, muted: bool) {
-        let mut gains = self.gains.lock();
-        if muted {
-            gains.muted.insert(user.clone());
-        } else {
-            gains.muted.remove(user);
-        }
-    }
-
-    pub(crate) fn mute_all(&self, muted: bool) {
-        let mut gains = self.gains.lock();
-        gains.all_muted = muted;
-        if !muted {
-            gains.muted.clear();
-        }
+    /// Silences one user (`Some`) or all, or no longer.
+    pub(crate) fn mute(&self, user: Option<&UserId>, muted: bool) {
+        self.gains.lock().muted.set(user, muted);
     }
 
     pub(crate) fn is_muted(&self, user: &UserId) -> bool {
-        let gains = self.gains.lock();
-        gains.all_muted || gains.muted.contains(user)
+        self.gains.lock().muted.is_on(user)
     }
 
     /// Mixes the next 10 ms into `out` (48 kHz, stereo). `keep` the blocks of each user for a tap.
@@ -238,7 +223,7 @@ impl Playout {
 
     fn gain(&self, user: &UserId) -> f32 {
         let gains = self.gains.lock();
-        if gains.all_muted || gains.muted.contains(user) {
+        if gains.muted.is_on(user) {
             return 0.0;
         }
         let volume = gains.volumes.get(user).copied().unwrap_or(100);
@@ -283,7 +268,7 @@ pub(crate) fn check_pull(rate: u32, channels: u16, samples_per_channel: usize) -
     let ten = rate as usize / 100;
     if samples_per_channel != ten && samples_per_channel != 2 * ten {
         return Err(Error::invalid(format!(
-            "the buffer must hold 10 or 20 ms ({ten} or {} samples a channel), got {samples_per_channel}",
+            "samples_per_channel must be 10 or 20 ms ({ten} or {}), got {samples_per_channel}",
             2 * ten
         )));
     }

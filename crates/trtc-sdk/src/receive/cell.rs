@@ -4,8 +4,7 @@ use crate::params::RenderFrame;
 use parking_lot::Mutex;
 use std::sync::Arc;
 
-/// Called with each picture of a stream, on that stream's own thread.
-/// Takes each picture of a stream.
+/// Takes each picture of a stream, on that stream's own thread.
 pub type RenderCallback = Arc<dyn Fn(&RenderFrame) + Send + Sync>;
 
 #[derive(Default)]

@@ -33,7 +33,9 @@ pub(crate) struct VideoIn {
     ready: Mutex<Ready>,
     ready_wake: Condvar,
     /// The host froze the stream.
-    pub(crate) frozen: AtomicBool,
+    frozen: AtomicBool,
+    /// The next pause between two pictures was wished for, and is no freeze.
+    pause_expected: AtomicBool,
     pub(crate) counters: Counters,
 }
 
@@ -67,6 +69,7 @@ impl VideoIn {
         stream: StreamType,
         sid: String,
         cell: Arc<Cell>,
+        frozen: bool,
     ) -> std::io::Result<(Arc<Self>, Vec<JoinHandle<()>>)> {
         let input = Arc::new(Self {
             user,
@@ -78,7 +81,8 @@ impl VideoIn {
             inbox_wake: Condvar::new(),
             ready: Mutex::default(),
             ready_wake: Condvar::new(),
-            frozen: AtomicBool::new(false),
+            frozen: AtomicBool::new(frozen),
+            pause_expected: AtomicBool::new(false),
             counters: Counters::default(),
         });
         let panicked = move || {
@@ -109,6 +113,17 @@ impl VideoIn {
         inbox.queue.push_back(frame);
         drop(inbox);
         self.inbox_wake.notify_one();
+    }
+
+    /// Shows no further picture, or does so again; `false` when nothing changes.
+    pub(crate) fn freeze(&self, frozen: bool) -> bool {
+        self.expect_pause();
+        self.frozen.swap(frozen, Ordering::Relaxed) != frozen
+    }
+
+    /// The stream pauses because the host or its owner says so.
+    pub(crate) fn expect_pause(&self) {
+        self.pause_expected.store(true, Ordering::Relaxed);
     }
 
     /// Ends both threads, without waiting.
@@ -207,14 +222,15 @@ impl VideoIn {
         let mut shown_at: Option<Instant> = None;
         while let Some(frame) = self.next_due() {
             let now = Instant::now();
-            if let Some(before) = shown_at.replace(now) {
-                let pause = now - before;
-                if pause > FREEZE {
-                    self.counters.blocked_ms.fetch_add(pause.as_millis() as u64, Ordering::Relaxed);
-                }
-            }
             if self.frozen.load(Ordering::Relaxed) {
                 continue;
+            }
+            let expected = self.pause_expected.swap(false, Ordering::Relaxed);
+            if let Some(pause) = shown_at.replace(now).map(|before| now - before)
+                && pause > FREEZE
+                && !expected
+            {
+                self.counters.blocked_ms.fetch_add(pause.as_millis() as u64, Ordering::Relaxed);
             }
             let Some(gate) = self.shared.upgrade().map(|s| s.gate.clone()) else { return };
             self.cell.show(&gate, RenderFrame { user: Some(self.user.clone()), stream: self.stream, frame });

@@ -301,7 +301,7 @@ fn check_input(input: &AudioInput<'_>) -> Result<()> {
     let frames = input.samples.len() / channels;
     let (low, high) = (rate as usize / 200, rate as usize / 10);
     if !input.samples.len().is_multiple_of(channels) || !(low..=high).contains(&frames) {
-        return Err(Error::invalid(format!("samples must be 5..=100 ms ({low}..={high} a channel), got {frames}")));
+        return Err(Error::invalid(format!("samples_per_channel must be 5..=100 ms ({low}..={high}), got {frames}")));
     }
     Ok(())
 }

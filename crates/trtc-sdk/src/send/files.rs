@@ -1,8 +1,8 @@
 //! Files that play as local streams.
 use crate::params::{FileSource, within};
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
-use std::path::Path;
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use trtc_bitstream::h264;
@@ -11,9 +11,13 @@ use trtc_media::raw_video::{Y4mHeader, i420_bytes};
 use trtc_types::{Code, EncodedVideo, Error, I420, Result, VideoDecoder};
 
 const H264_MAX_BYTES: u64 = 512 << 20;
+/// An hour of 48 kHz stereo.
 const WAV_MAX_SAMPLES: u32 = 48_000 * 2 * 3600;
+const Y4M_LINE_MAX: u64 = 4096;
+/// The rate of a file that does not tell it.
+const FPS_UNKNOWN: (u32, u32) = (30, 1);
 /// A stream whose key frames are further apart is re-encoded, so that late joiners get one when they ask.
-const KEY_DISTANCE_MAX: Duration = Duration::from_secs(2);
+const KEY_DISTANCE_MAX: Duration = Duration::from_millis(500);
 
 /// What a video file gives next.
 pub(crate) enum Picture {
@@ -22,8 +26,12 @@ pub(crate) enum Picture {
 }
 
 pub(crate) struct VideoFile {
+    path: PathBuf,
     kind: Kind,
     repeat: bool,
+    /// From one picture to the next, exactly.
+    pub(crate) interval: Duration,
+    /// The nearest whole rate, for the encoder.
     pub(crate) fps: u32,
     pub(crate) width: u32,
     pub(crate) height: u32,
@@ -36,6 +44,7 @@ enum Kind {
     Decoded { units: AccessUnits, decoder: H264Decoder },
 }
 
+#[derive(Clone)]
 struct AccessUnits {
     data: bytes::Bytes,
     ranges: Vec<std::ops::Range<usize>>,
@@ -49,9 +58,6 @@ pub(crate) fn is_wav(path: &Path) -> bool {
 
 impl VideoFile {
     pub(crate) fn open(source: &FileSource) -> Result<Self> {
-        if source.fps != 0 {
-            within("fps", source.fps, 1, 60)?;
-        }
         let extension = source.path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
         match extension.as_str() {
             "y4m" => Self::y4m(source),
@@ -70,33 +76,42 @@ impl VideoFile {
             return Ok(None);
         }
         self.rewind()?;
-        self.read()
+        self.read()?.map(Some).ok_or_else(|| self.no_picture())
+    }
+
+    fn new(source: &FileSource, kind: Kind, own_rate: (u32, u32), width: u32, height: u32) -> Self {
+        let (n, d) = if source.fps > 0 { (source.fps, 1) } else { own_rate };
+        let hz = (f64::from(n) / f64::from(d.max(1))).clamp(1.0, 60.0);
+        let (interval, fps) = (Duration::from_secs_f64(1.0 / hz), hz.round() as u32);
+        Self { path: source.path.clone(), kind, repeat: source.repeat, interval, fps, width, height }
+    }
+
+    /// A file without one whole picture is refused when it is opened, rather than being a stream that never starts.
+    fn checked(mut self) -> Result<Self> {
+        self.read()?.ok_or_else(|| self.no_picture())?;
+        self.rewind()?;
+        Ok(self)
+    }
+
+    fn no_picture(&self) -> Error {
+        let Self { width, height, .. } = self;
+        file_error(&self.path, format!("holds no whole picture of {width}x{height}"))
     }
 
     fn y4m(source: &FileSource) -> Result<Self> {
         let mut reader = BufReader::with_capacity(1 << 20, open(&source.path)?);
         let mut line = Vec::new();
-        let mut byte = [0];
-        while line.len() < 4096 && reader.read(&mut byte).map_err(|e| file_error(&source.path, e))? == 1 {
-            line.push(byte[0]);
-            if byte[0] == b'\n' {
-                break;
-            }
-        }
-        let header = Y4mHeader::parse(&line)?;
-        let (n, d) = header.fps;
-        let fps = if source.fps > 0 { source.fps } else { (n / d.max(1)).clamp(1, 60) };
+        read_line(&mut reader, &mut line).map_err(|e| file_error(&source.path, e))?;
+        let header = Y4mHeader::parse(&line).map_err(|e| file_error(&source.path, e.message))?;
         let (width, height) = (header.width as u32, header.height as u32);
-        Ok(Self { kind: Kind::Y4m { reader, header }, repeat: source.repeat, fps, width, height })
+        Self::new(source, Kind::Y4m { reader, header }, header.fps, width, height).checked()
     }
 
     fn raw(source: &FileSource) -> Result<Self> {
         within("width", source.width, 16, 3840)?;
         within("height", source.height, 16, 2160)?;
         let reader = BufReader::with_capacity(1 << 20, open(&source.path)?);
-        let fps = if source.fps > 0 { source.fps } else { 30 };
-        let (width, height) = (source.width, source.height);
-        Ok(Self { kind: Kind::Raw { reader }, repeat: source.repeat, fps, width, height })
+        Self::new(source, Kind::Raw { reader }, FPS_UNKNOWN, source.width, source.height).checked()
     }
 
     fn h264(source: &FileSource) -> Result<Self> {
@@ -118,37 +133,42 @@ impl VideoFile {
         let (Some(sps), false) = (sps, ranges.is_empty()) else {
             return Err(file_error(&source.path, "not an H.264 Annex B stream"));
         };
-        let file_fps = sps.frame_rate.map(|(n, d)| (n / d.max(1)).clamp(1, 60));
-        let fps = if source.fps > 0 { source.fps } else { file_fps.unwrap_or(30) };
         let keys: Vec<usize> = (0..ranges.len()).filter(|i| h264::is_key(&data[ranges[*i].clone()])).collect();
         if keys.first() != Some(&0) {
             return Err(file_error(&source.path, "does not begin with a key frame"));
         }
         let ends = keys.iter().copied().skip(1).chain([ranges.len()]);
         let distance = keys.iter().zip(ends).map(|(a, b)| b - a).max().unwrap_or(0);
-        let too_far = Duration::from_secs(1) * distance as u32 > KEY_DISTANCE_MAX * fps;
         let units = AccessUnits { ranges, next: 0, data: data.clone() };
-        let kind = if h264::has_b_frames(&data) || too_far {
-            Kind::Decoded { units, decoder: H264Decoder::new()? }
-        } else {
-            Kind::Passthrough(units)
-        };
-        Ok(Self { kind, repeat: source.repeat, fps, width: sps.width, height: sps.height })
+        let kind = Kind::Decoded { units: units.clone(), decoder: H264Decoder::new()? };
+        let rate = sps.frame_rate.unwrap_or(FPS_UNKNOWN);
+        let mut file = Self::new(source, kind, rate, sps.width, sps.height).checked()?;
+        let late_joiners_wait = file.interval * u32::try_from(distance).unwrap_or(u32::MAX) > KEY_DISTANCE_MAX;
+        if !late_joiners_wait && !h264::has_b_frames(&data) {
+            file.kind = Kind::Passthrough(units);
+        }
+        Ok(file)
     }
 
     fn read(&mut self) -> Result<Option<Picture>> {
         let (width, height) = (self.width as usize, self.height as usize);
+        let failed = |e: io::Error| file_error(&self.path, e);
         match &mut self.kind {
             Kind::Y4m { reader, header } => {
-                let mut frame = vec![0; header.frame_bytes()];
-                if !fill(reader, &mut frame)? {
+                let mut frame = Vec::with_capacity(header.frame_bytes());
+                read_line(reader, &mut frame).map_err(failed)?;
+                let line = frame.len();
+                frame.resize(line + i420_bytes(width, height), 0);
+                if line == 0 || !fill(reader, &mut frame[line..]).map_err(failed)? {
                     return Ok(None);
                 }
-                Ok(header.frame(&frame)?.map(|(picture, _)| Picture::Raw(Arc::new(picture))))
+                let picture =
+                    header.frame(&frame).map_err(|_| file_error(&self.path, "no FRAME line before a picture"))?;
+                Ok(picture.map(|(picture, _)| Picture::Raw(Arc::new(picture))))
             }
             Kind::Raw { reader } => {
                 let mut frame = vec![0; i420_bytes(width, height)];
-                if !fill(reader, &mut frame)? {
+                if !fill(reader, &mut frame).map_err(failed)? {
                     return Ok(None);
                 }
                 Ok(I420::from_packed(width, height, frame).map(|p| Picture::Raw(Arc::new(p))))
@@ -168,7 +188,7 @@ impl VideoFile {
 
     fn rewind(&mut self) -> Result<()> {
         let to = |reader: &mut BufReader<File>, at: usize| {
-            reader.seek(SeekFrom::Start(at as u64)).map(|_| ()).map_err(|e| Error::new(Code::FILE, e.to_string()))
+            reader.seek(SeekFrom::Start(at as u64)).map(|_| ()).map_err(|e| file_error(&self.path, e))
         };
         match &mut self.kind {
             Kind::Y4m { reader, header } => to(reader, header.length),
@@ -205,13 +225,14 @@ pub(crate) struct WavFile {
 
 impl WavFile {
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        let mut reader = hound::WavReader::open(path).map_err(|e| file_error(path, e))?;
+        let failed = |e: hound::Error| file_error(path, format!("WAV file: {e}"));
+        let mut reader = hound::WavReader::open(path).map_err(failed)?;
         let spec = reader.spec();
         if !(1..=2).contains(&spec.channels) || !(8_000..=192_000).contains(&spec.sample_rate) {
             return Err(file_error(path, "1 or 2 channels at 8 to 192 kHz expected"));
         }
         if reader.len() > WAV_MAX_SAMPLES {
-            return Err(file_error(path, "longer than an hour"));
+            return Err(file_error(path, format!("more than {WAV_MAX_SAMPLES} samples")));
         }
         let samples: std::result::Result<Vec<i16>, hound::Error> = match spec.sample_format {
             hound::SampleFormat::Float => {
@@ -226,7 +247,7 @@ impl WavFile {
                 reader.samples::<i32>().map(|s| s.map(|v| (v >> shift) as i16)).collect()
             }
         };
-        let samples = samples.map_err(|e| file_error(path, e))?;
+        let samples = samples.map_err(failed)?;
         if samples.is_empty() {
             return Err(file_error(path, "no sound in it"));
         }
@@ -238,17 +259,22 @@ fn open(path: &Path) -> Result<File> {
     File::open(path).map_err(|e| file_error(path, e))
 }
 
+/// Appends a line and its end; nothing at the end of the file.
+fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<()> {
+    reader.take(Y4M_LINE_MAX).read_until(b'\n', line).map(|_| ())
+}
+
 /// Fills the buffer; `false` at the end of the file, also when the last frame is cut off.
-fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> Result<bool> {
+fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<bool> {
     match reader.read_exact(buffer) {
         Ok(()) => Ok(true),
-        Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => Ok(false),
-        Err(e) => Err(Error::new(Code::FILE, e.to_string())),
+        Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(e) => Err(e),
     }
 }
 
 fn file_error(path: &Path, why: impl std::fmt::Display) -> Error {
-    Error::new(Code::FILE, format!("{}: {why}", path.display()))
+    Error::new(Code::FILE, format!("path {}: {why}", path.display()))
 }
 
 #[cfg(test)]
@@ -278,7 +304,7 @@ mod tests {
 
     #[test]
     fn a_plain_h264_file_is_passed_through_and_repeats() {
-        let (path, units) = h264(20, 10);
+        let (path, units) = h264(20, 7);
         let mut file = VideoFile::open(&FileSource { fps: 15, ..FileSource::new(&path) }).unwrap();
         std::fs::remove_file(path).unwrap();
         assert_eq!((file.width, file.height, file.fps), (320, 192, 15));

@@ -191,10 +191,9 @@ impl VideoSender {
     }
 
     fn run_file(&self, mut file: VideoFile, work: &mut Work) -> Result<()> {
-        let interval = Duration::from_secs(1) / file.fps;
         let mut due = Instant::now();
         loop {
-            due = next_due(due, interval);
+            due = next_due(due, file.interval);
             if !self.sleep_until(due) {
                 return Ok(());
             }

@@ -1,0 +1,9 @@
+//! Clouds in calls through a room server of this process, judged by what is seen and heard.
+#![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
+
+mod bad_files;
+mod files;
+mod guest;
+mod receive;
+mod server;
+mod sub_stream;
