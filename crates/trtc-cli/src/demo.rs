@@ -1,7 +1,7 @@
 //! `trtc demo`: a server and two members in three processes, over real sockets, judged by what was seen and heard.
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,6 +12,12 @@ pub struct Arguments {
     /// Send this clip (.h264, .y4m, .yuv, .wav) instead of the built-in pattern.
     #[arg(long)]
     input: Option<PathBuf>,
+    /// Picture size that is sent; a raw .yuv file needs it: WIDTHxHEIGHT.
+    #[arg(long)]
+    size: Option<String>,
+    /// Frames per second that are sent, and of a raw .yuv file.
+    #[arg(long)]
+    fps: Option<u32>,
     /// Length of the call in seconds.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(3..=3600))]
     seconds: u32,
@@ -61,8 +67,7 @@ fn call(arguments: &Arguments) -> Result<(), String> {
         }
         let last = reader.join().map_err(|_| format!("{user}'s output could not be read"))?;
         let status = child.0.wait().map_err(|e| e.to_string())?;
-        let summary =
-            last.ok_or_else(|| format!("{user} gave no summary ({status}): the connection to the server was lost"))?;
+        let summary = last.map_err(|why| format!("{user} {why} ({status})"))?;
         summaries.push((user, summary));
     }
     let mut problems = Vec::new();
@@ -73,7 +78,7 @@ fn call(arguments: &Arguments) -> Result<(), String> {
     if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
 }
 
-fn start_server(me: &std::path::Path) -> Result<(Reaped, String), String> {
+fn start_server(me: &Path) -> Result<(Reaped, String), String> {
     let mut child = Command::new(me)
         .args(["serve", "--dev", "--port", "0"])
         .stdout(Stdio::piped())
@@ -90,51 +95,70 @@ fn start_server(me: &std::path::Path) -> Result<(Reaped, String), String> {
     Ok((server, url))
 }
 
-type Reader = thread::JoinHandle<Option<Value>>;
+/// Gives the summary, or why there is none.
+type Reader = thread::JoinHandle<Result<Value, String>>;
 
 fn start_member(
-    me: &std::path::Path,
+    me: &Path,
     arguments: &Arguments,
     url: &str,
     user: &'static str,
 ) -> Result<(&'static str, Reaped, Reader), String> {
-    let publish = arguments.input.as_ref().map_or_else(|| "pattern".into(), |p| p.display().to_string());
-    let mut child = Command::new(me)
-        .args([
-            "join",
-            "--dev",
-            "--url",
-            url,
-            "--room",
-            "demo",
-            "--user",
-            user,
-            "--publish",
-            &publish,
-            "--subscribe",
-            "--json",
-        ])
+    let mut join = Command::new(me);
+    join.args(["join", "--dev", "--url", url, "--room", "demo", "--user", user, "--subscribe", "--json"])
         .args(["--seconds", &arguments.seconds.to_string()])
+        .arg("--publish")
+        .arg(arguments.input.as_deref().unwrap_or(Path::new("pattern")))
         .arg("--save")
-        .arg(arguments.save.join(user))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .map_err(|e| format!("{user} did not start: {e}"))?;
+        .arg(arguments.save.join(user));
+    if let Some(size) = &arguments.size {
+        join.args(["--size", size]);
+    }
+    if let Some(fps) = arguments.fps {
+        join.args(["--fps", &fps.to_string()]);
+    }
+    let mut child = join.stdout(Stdio::piped()).spawn().map_err(|e| format!("{user} did not start: {e}"))?;
     let out = child.stdout.take().ok_or("a member has no output")?;
     let reader = thread::spawn(move || {
-        let mut summary = None;
+        let mut end = Err("ended early".to_owned());
         for line in BufReader::new(out).lines().map_while(Result::ok) {
             let Ok(event) = serde_json::from_str::<Value>(&line) else { continue };
             if event["event"] == "summary" {
-                summary = Some(event);
+                end = Ok(event);
             } else if event["event"] == "connection_lost" {
                 println!("demo: {user} lost the connection to the server");
+                end = Err("lost the connection to the server".to_owned());
             }
         }
-        summary
+        end
     });
     Ok((user, Reaped(child), reader))
+}
+
+/// What a member saw, heard and read; what was not measured (a clip has no time code, say) is left out.
+fn experience(summary: &Value, remote: &Value) -> String {
+    let (video, audio, messages) = (&remote["video"], &remote["audio"], &summary["messages"]);
+    let mut text = format!("met {}", remote["user"].as_str().unwrap_or("somebody"));
+    let mut add = |before: &str, value: &Value, after: &str| {
+        if !value.is_null() {
+            text.push_str(&format!("{before}{value}{after}"));
+        }
+    };
+    add("; saw ", &video["width"], "");
+    add("x", &video["height"], "");
+    add(", ", &video["frames"], " frames");
+    add(" at ", &video["fps"], " per second");
+    add(", frozen for ", &video["freeze_ratio"], " of the time");
+    add(", PSNR ", &video["psnr_db"], " dB");
+    add(", latency p50 ", &video["latency_ms"]["p50"], " ms");
+    add("; heard ", &audio["seconds"], " s");
+    add(", tone ", &audio["tone_hz"], " Hz");
+    add(", longest gap ", &audio["longest_gap_ms"], " ms");
+    add("; read ", &messages["received"], " messages");
+    add(", sent ", &messages["sent"], "");
+    add("; joined in ", &summary["join_ms"], " ms");
+    add(", first frame after ", &summary["first_frame_ms"], " ms");
+    text
 }
 
 /// Prints what a member experienced and returns what was wrong with it.
@@ -143,25 +167,7 @@ fn judge(user: &str, summary: &Value, arguments: &Arguments) -> Vec<String> {
         return vec![format!("{user} met nobody")];
     };
     let (video, audio, messages) = (&remote["video"], &remote["audio"], &summary["messages"]);
-    println!(
-        "demo: {user} saw {} {}x{}, {} frames, {} fps, frozen {}, PSNR {} dB, latency p50 {} ms; heard {} s, tone {} Hz, longest gap {} ms; \
-         messages {} received of {} sent; joined in {} ms, first frame after {} ms",
-        remote["user"],
-        video["width"],
-        video["height"],
-        video["frames"],
-        video["fps"],
-        video["freeze_ratio"],
-        video["psnr_db"],
-        video["latency_ms"]["p50"],
-        audio["seconds"],
-        audio["tone_hz"],
-        audio["longest_gap_ms"],
-        messages["received"],
-        messages["sent"],
-        summary["join_ms"],
-        summary["first_frame_ms"],
-    );
+    println!("demo: {user} {}", experience(summary, remote));
     let mut problems = Vec::new();
     let mut want = |ok: bool, what: String| {
         if !ok {

@@ -39,10 +39,10 @@ pub struct Arguments {
     /// pattern, none, or a file (.h264, .y4m, .yuv, .wav).
     #[arg(long, default_value = "none")]
     publish: String,
-    /// Picture size of the pattern, or of a raw .yuv file: WIDTHxHEIGHT.
-    #[arg(long, default_value = "640x360")]
-    size: String,
-    /// Frames per second of the pattern, or of a raw .yuv file.
+    /// Picture size that is sent, 640x360 unless given; a raw .yuv file needs it: WIDTHxHEIGHT.
+    #[arg(long)]
+    size: Option<String>,
+    /// Frames per second that are sent, and of a raw .yuv file.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=60))]
     fps: u32,
     /// Video bitrate in kbit/s.
@@ -151,7 +151,11 @@ fn start_sending(cloud: &Cloud, arguments: &Arguments) -> Result<(), String> {
     if arguments.publish == "none" || arguments.role == "audience" {
         return Ok(());
     }
-    let (width, height) = parse_size(&arguments.size)?;
+    let raw = arguments.publish.ends_with(".yuv");
+    if raw && arguments.size.is_none() {
+        return Err("a .yuv file does not say its size: give --size WIDTHxHEIGHT and --fps".to_owned());
+    }
+    let (width, height) = parse_size(arguments.size.as_deref().unwrap_or("640x360"))?;
     let encoder =
         VideoEncoderParam { width, height, fps: arguments.fps, bitrate_kbps: arguments.kbps, min_bitrate_kbps: 0 };
     cloud.set_video_encoder_param(StreamType::Big, encoder).map_err(said)?;
@@ -159,7 +163,7 @@ fn start_sending(cloud: &Cloud, arguments: &Arguments) -> Result<(), String> {
         cloud.start_pattern_source(StreamType::Big, PatternSource::default()).map_err(said)?;
     } else {
         let mut source = FileSource::new(&arguments.publish);
-        if arguments.publish.ends_with(".yuv") {
+        if raw {
             (source.width, source.height, source.fps) = (width, height, arguments.fps);
         }
         cloud.start_file_source(StreamType::Big, &source).map_err(said)?;
