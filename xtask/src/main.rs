@@ -21,7 +21,7 @@ cargo xtask symbols DIR          only trtc_* leaves the staged .so and .a
 cargo xtask check                fmt, clippy, layers, files, header, fast tests
 cargo xtask test                 everything
 cargo xtask demo [--input FILE]  a two-way call through our server, measured
-cargo xtask bench packet|message instruction counts under callgrind";
+cargo xtask bench NAME           packet, message or sfu: instruction counts, and the cost of forwarding";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
