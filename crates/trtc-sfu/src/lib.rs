@@ -10,4 +10,6 @@ mod track;
 
 pub use data::{DataGate, Refusal};
 pub use key_frame::Codec;
-pub use track::{Accepted, Extensions, Forward, Resend, Rtx, Subscription, SubscriptionConfig, Track, TrackConfig};
+pub use track::{
+    Accepted, Extensions, Forward, LAYERS_MAX, Resend, Rtx, Subscription, SubscriptionConfig, Track, TrackConfig,
+};

@@ -7,6 +7,8 @@ use trtc_rtp::{RtpHeader, RtpPacket};
 use trtc_types::MediaKind;
 
 /// Retransmission caches: half a second of a fast video stream; audio is small and old audio is useless.
+/// Streams of one track: LiveKit's low, medium and high.
+pub const LAYERS_MAX: usize = 3;
 const VIDEO_CACHE_PACKETS: usize = 512;
 const AUDIO_CACHE_PACKETS: usize = 64;
 /// A subscriber that waits for a key frame asks again after this time.
@@ -132,14 +134,18 @@ impl Track {
         &self.config
     }
 
-    /// A stream of the publisher, by SSRC and simulcast name. Returns its index, the known one for a known SSRC.
-    pub fn add_layer(&mut self, ssrc: u32, rid: Option<&str>) -> usize {
+    /// A stream of the publisher, by SSRC and simulcast name. Returns its index, the known one for a known SSRC, none beyond
+    /// [`LAYERS_MAX`].
+    pub fn add_layer(&mut self, ssrc: u32, rid: Option<&str>) -> Option<usize> {
         if let Some(known) = self.layers.iter().position(|l| l.ssrc == ssrc) {
-            return known;
+            return Some(known);
+        }
+        if self.layers.len() >= LAYERS_MAX {
+            return None;
         }
         let packets = if self.config.kind == MediaKind::Video { VIDEO_CACHE_PACKETS } else { AUDIO_CACHE_PACKETS };
         self.layers.push(Layer::new(ssrc, rid, packets, self.config.nack));
-        self.layers.len() - 1
+        Some(self.layers.len() - 1)
     }
 
     /// Adds a subscriber, or changes what it negotiated. It starts at the next key frame, which is asked for.

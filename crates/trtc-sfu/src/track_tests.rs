@@ -26,7 +26,7 @@ impl Rig {
 
     fn video(layers: &[(u32, Option<&str>)]) -> Self {
         let mut rig = Self::new(MediaKind::Video, Codec::H264, 90_000);
-        layers.iter().for_each(|(ssrc, rid)| assert!(rig.track.add_layer(*ssrc, *rid) < 3));
+        layers.iter().for_each(|(ssrc, rid)| assert!(rig.track.add_layer(*ssrc, *rid).is_some()));
         rig
     }
 
@@ -77,7 +77,7 @@ impl Rig {
 #[test]
 fn audio_flows_at_once_with_gaps_and_late_packets_in_place() {
     let mut rig = Rig::new(MediaKind::Audio, Codec::Opaque, 48_000);
-    rig.track.add_layer(1, None);
+    rig.track.add_layer(1, None).unwrap();
     rig.subscribe(7, None);
     for (sequence, time) in [(100, 0), (101, 960), (104, 3_840), (103, 2_880), (103, 2_880)] {
         rig.packet(0, sequence, time, b"opus");
@@ -87,6 +87,13 @@ fn audio_flows_at_once_with_gaps_and_late_packets_in_place() {
     assert!(rig.sent[0].1.marker);
     assert_eq!(rig.sent_numbers(), [(65_530, 0), (65_531, 960), (65_534, 3_840), (65_533, 2_880)]);
     assert_eq!(rig.track.poll_key_request(rig.now), None);
+}
+
+#[test]
+fn a_track_has_three_layers_and_no_more() {
+    let mut rig = Rig::video(&[(1, Some("q")), (2, Some("h")), (3, Some("f"))]);
+    assert_eq!(rig.track.add_layer(4, Some("x")), None);
+    assert_eq!(rig.track.add_layer(2, Some("h")), Some(1));
 }
 
 #[test]

@@ -165,7 +165,10 @@ impl State {
                 let started = slot.flowing.is_none();
                 let clock_rate = codec.clock_rate;
                 let flowing = slot.flowing.get_or_insert_with(|| start(now, slot.kind, slot.muted, codec, audio_level));
-                let layer = flowing.track.add_layer(ssrc, rid.as_deref());
+                let Some(layer) = flowing.track.add_layer(ssrc, rid.as_deref()) else {
+                    MediaCounters::add(&self.counters.ssrc_limit, 1);
+                    return None;
+                };
                 let role = StreamRole::Media {
                     layer,
                     payload_type: flowing.codec.payload_type,
