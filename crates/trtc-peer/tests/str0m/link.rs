@@ -50,6 +50,7 @@ pub fn cases() -> impl Iterator<Item = Case> {
 
 /// Both ends, what they told and what they received.
 pub struct Link {
+    case: Case,
     pub now: Instant,
     pub ours: Peer,
     pub theirs: Rtc,
@@ -88,6 +89,7 @@ impl Link {
         let mut theirs = Rtc::builder().set_rtp_mode(true).set_ice_lite(case.their_lite).build(now);
         theirs.add_local_candidate(Candidate::host(address(1 + THEIRS as u8), "udp").unwrap()).unwrap();
         Self {
+            case,
             now,
             ours,
             theirs,
@@ -111,7 +113,7 @@ impl Link {
     /// A pair with tracks in both directions and all channels open.
     pub fn connected(case: Case, seed: u64) -> Self {
         let mut link = Self::new(case, seed);
-        link.negotiate(case);
+        link.negotiate();
         let time = link.run_until(Duration::from_secs(10), Link::all_open);
         assert!(time.is_some(), "{case:?}: {:?} {:?}", link.our_events, link.their_events);
         let sender = |&(id, ssrc): &(SectionId, u32)| Sender::new(link.ours.send_params(id).unwrap(), ssrc);
@@ -120,9 +122,10 @@ impl Link {
     }
 
     /// Negotiates everything. str0m's tracks share our sections when it offers, and need an offer of their own otherwise.
-    pub fn negotiate(&mut self, case: Case) {
+    pub fn negotiate(&mut self) {
+        let case = self.case;
         if case.we_offer {
-            self.we_offer(case.active);
+            self.we_offer();
         }
         let direction = if case.we_offer { Direction::SendOnly } else { Direction::SendRecv };
         let mids = self.they_offer(|change| {
@@ -137,12 +140,14 @@ impl Link {
     }
 
     /// We offer. str0m answers `actpass` passively, so its active part needs an offer that leaves no choice.
-    pub fn we_offer(&mut self, active: bool) {
+    pub fn we_offer(&mut self) {
+        let active = self.case.active;
         let offer = self.ours.create_offer();
         let offer = if active { offer } else { offer.replace("a=setup:actpass", "a=setup:passive") };
         let offer = SdpOffer::from_sdp_string(&offer).unwrap();
-        let answer = self.theirs.sdp_api().accept_offer(offer).unwrap();
-        self.ours.accept_answer(self.now, &answer.to_sdp_string()).unwrap();
+        let answer = self.theirs.sdp_api().accept_offer(offer).unwrap().to_sdp_string();
+        assert!(answer.contains(if active { "a=setup:passive" } else { "a=setup:active" }));
+        self.ours.accept_answer(self.now, &answer).unwrap();
     }
 
     /// str0m offers after a change.
@@ -151,6 +156,7 @@ impl Link {
         let result = change(&mut api);
         let (offer, pending) = api.apply().unwrap();
         let answer = self.ours.accept_offer(self.now, &offer.to_sdp_string()).unwrap();
+        assert!(answer.contains(if self.case.active { "a=setup:active" } else { "a=setup:passive" }));
         let answer = SdpAnswer::from_sdp_string(&answer).unwrap();
         self.theirs.sdp_api().accept_answer(pending, answer).unwrap();
         result

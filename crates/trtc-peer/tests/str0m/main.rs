@@ -238,7 +238,7 @@ fn ice_restart_from_either_side() {
                 link.our_events.clear();
                 if we_restart {
                     link.ours.restart_ice();
-                    link.we_offer(case.active);
+                    link.we_offer();
                 } else {
                     link.they_offer(|change| change.ice_restart(true));
                 }
@@ -267,7 +267,7 @@ fn connects_at_loss() {
         for (seed, case) in (0..3).flat_map(|_| cases()).enumerate() {
             let mut link = Link::new(case, 77 + seed as u64 * 1_000_003);
             link.wire.loss_percent = loss;
-            link.negotiate(case);
+            link.negotiate();
             match link.run_until(Duration::from_secs(40), |link| link.gave_up || link.both_connected()) {
                 Some(time) if !link.gave_up => times.push(time),
                 Some(_) => given_up += 1,
@@ -289,7 +289,7 @@ fn a_handshake_outlives_an_outage() {
     for case in cases() {
         for since_path in [0, 30, 60, 90] {
             let mut link = Link::new(case, 8);
-            link.negotiate(case);
+            link.negotiate();
             let path = |link: &Link| !link.our_events.is_empty();
             link.run_until(Duration::from_secs(5), path).unwrap();
             link.run(Duration::from_millis(since_path));
@@ -308,7 +308,7 @@ fn a_handshake_outlives_an_outage() {
 fn a_lost_last_flight_is_repeated() {
     for case in cases().filter(|case| !case.active) {
         let mut link = Link::new(case, 9);
-        link.negotiate(case);
+        link.negotiate();
         link.run_until(Duration::from_secs(5), |link| link.ours.is_connected()).unwrap();
         assert!(!link.theirs.is_connected());
         link.wire.lose();
@@ -373,11 +373,11 @@ fn sections_are_used_again() {
         let mid = link.senders[VIDEO].params.mid.clone();
         for round in 1..4 {
             link.ours.remove_send(link.our_tracks[VIDEO].0);
-            link.we_offer(case.active);
+            link.we_offer();
             link.run(Duration::from_millis(200));
             let ssrc = OUR_SSRCS[VIDEO] + 10 * round;
             link.our_tracks[VIDEO] = (link.ours.add_send(track(MediaKind::Video, ssrc)), ssrc);
-            link.we_offer(case.active);
+            link.we_offer();
             let params = link.ours.send_params(link.our_tracks[VIDEO].0).unwrap();
             if case.we_offer {
                 assert_eq!(params.mid, mid, "{case:?}");

@@ -312,6 +312,7 @@ fn local_track(kind: MediaKind, ssrc: u32) -> MediaStreamTrack {
 
 /// Both ends.
 pub struct Call {
+    case: Case,
     pub ours: Ours,
     pub theirs: Theirs,
 }
@@ -319,7 +320,7 @@ pub struct Call {
 impl Call {
     /// A pair with tracks in both directions and all channels open.
     pub fn connected(case: Case) -> Self {
-        let mut call = Self { ours: Ours::new(case), theirs: Theirs::new(case) };
+        let mut call = Self { case, ours: Ours::new(case), theirs: Theirs::new(case) };
         if case.we_offer {
             call.we_offer();
         }
@@ -345,6 +346,7 @@ impl Call {
             connection.set_local_description(answer.clone()).await.unwrap();
             answer
         });
+        assert!(answer.sdp.contains(if self.case.active { "a=setup:passive" } else { "a=setup:active" }));
         self.ours.peer.accept_answer(Instant::now(), &answer.sdp).unwrap();
     }
 
@@ -356,10 +358,12 @@ impl Call {
             offer
         });
         let answer = self.ours.peer.accept_offer(Instant::now(), &offer.sdp).unwrap();
+        assert!(answer.contains(if self.case.active { "a=setup:active" } else { "a=setup:passive" }));
         let answer = RTCSessionDescription::answer(answer).unwrap();
         self.theirs.runtime.block_on(connection.set_remote_description(answer)).unwrap();
     }
 
+    /// Runs until `done`.
     pub fn run_until(&mut self, what: &str, mut done: impl FnMut(&Call) -> bool) {
         self.run_until_with(what, |call| done(call));
     }
