@@ -49,7 +49,7 @@ fn send(to: &[SocketAddr], mut schedule: Schedule, time: Duration) -> io::Result
     let start = Instant::now();
     while schedule.due() < time {
         std::thread::sleep((start + schedule.due()).saturating_duration_since(Instant::now()));
-        while start + schedule.due() <= Instant::now() {
+        while schedule.due() < time && start + schedule.due() <= Instant::now() {
             let length = schedule.next().length + OVERHEAD;
             for address in to {
                 socket.send_to(&data[..length], address)?;

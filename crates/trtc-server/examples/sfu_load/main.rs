@@ -27,8 +27,8 @@ use trtc_server::media::{Media, MediaConfig};
 static ALLOCATOR: allocations::Counting = allocations::Counting;
 
 /// Long enough to fill the retransmission caches, which belong to the track and not to a subscriber.
-const WARM_UP: Duration = Duration::from_secs(4);
-const SETTLE: Duration = Duration::from_secs(2);
+const WARM_UP: Duration = Duration::from_secs(3);
+const SETTLE: Duration = Duration::from_secs(1);
 /// The floor is measured before and after the call.
 const FLOOR: Duration = Duration::from_secs(2);
 

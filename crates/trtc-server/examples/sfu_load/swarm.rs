@@ -18,6 +18,8 @@ const KINDS: [MediaKind; 2] = [MediaKind::Video, MediaKind::Audio];
 pub(crate) const LOOK_INTERVAL: Duration = Duration::from_millis(2);
 /// One in so many subscribers has its latency measured: they stand for all places in the order of forwarding.
 const PROBE_EVERY: MemberKey = 10;
+/// A source that is later than this would send everything it missed in one go.
+const STALL: Duration = Duration::from_secs(1);
 /// Nothing that is waited for takes longer, not even in an emulator.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -152,6 +154,12 @@ impl Swarm {
         }
         std::thread::sleep(wake.saturating_duration_since(Instant::now()));
         if let Some(start) = self.live_since {
+            let late = Instant::now().saturating_duration_since(start + self.source.schedule.due());
+            if late > STALL {
+                return Err(io::Error::other(format!(
+                    "the load stood still for {late:?}: what it measures says nothing"
+                )));
+            }
             while start + self.source.schedule.due() <= Instant::now() {
                 self.queue_next()?;
             }
