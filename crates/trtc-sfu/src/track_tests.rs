@@ -77,7 +77,7 @@ impl Rig {
 #[test]
 fn audio_flows_at_once_with_gaps_and_late_packets_in_place() {
     let mut rig = Rig::new(MediaKind::Audio, Codec::Opaque, 48_000);
-    rig.track.add_layer(1, None).unwrap();
+    assert_eq!(rig.track.add_layer(1, None), Some(0));
     rig.subscribe(7, None);
     for (sequence, time) in [(100, 0), (101, 960), (104, 3_840), (103, 2_880), (103, 2_880)] {
         rig.packet(0, sequence, time, b"opus");

@@ -17,10 +17,10 @@ use trtc_types::MediaKind;
 
 const AUDIO: usize = 0;
 const VIDEO: usize = 1;
-/// The last ones are what each side announces as its largest message.
-const SIZES_TO_STR0M: [usize; 8] = [0, 1, 100, 1200, 5000, 16_384, 65_535, 262_144];
-/// str0m cannot send an empty message.
-const SIZES_TO_US: [usize; 6] = [1, 100, 1200, 5000, 16_384, 65_535];
+/// The last one is what both announce as the largest message.
+const SIZES_TO_STR0M: [usize; 8] = [0, 1, 100, 1200, 5000, 16_384, 65_536, 262_144];
+/// str0m cannot send an empty message and queues 128 KiB.
+const SIZES_TO_US: [usize; 7] = [1, 100, 1200, 5000, 16_384, 65_536, 120_000];
 
 /// An audio and a video track in both directions: every packet arrives as it was sent.
 fn exchange_media(link: &mut Link, case: Case) {

@@ -2,6 +2,7 @@
 use crate::common::rtp::{self, Piece, Report, Sender};
 use crate::common::{config, identity, track};
 use rtc::media_stream::MediaStreamTrack;
+use rtc::peer_connection::configuration::setting_engine::SctpMaxMessageSize;
 use rtc::peer_connection::transport::RTCDtlsRole;
 use rtc::rtp_transceiver::rtp_sender::{RTCRtpCodec, RTCRtpCodingParameters, RTCRtpEncodingParameters, RtpCodecKind};
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,6 +29,8 @@ pub const THEIR_SSRCS: [u32; 2] = [3000, 4000];
 /// Label, ordered, retransmissions; half of them opened by each side.
 pub const OUR_CHANNELS: [(&str, bool, Option<u16>); 2] = [("ours", true, None), ("ours, lossy", false, Some(0))];
 pub const THEIR_CHANNELS: [(&str, bool, Option<u16>); 2] = [("theirs", true, None), ("theirs, lossy", false, Some(0))];
+/// What we announce as the largest message. webrtc announces the same: it drops what exceeds either limit.
+pub const MAX_MESSAGE: u32 = 262_144;
 /// Far above what anything takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -199,6 +202,7 @@ impl Theirs {
         media.register_default_codecs().unwrap();
         let settings = SettingEngineBuilder::new()
             .with_answering_dtls_role(role)
+            .with_sctp_max_message_size(SctpMaxMessageSize::Bounded(MAX_MESSAGE))
             .with_discard_local_candidates_during_ice_restart(true)
             .build();
         let interceptors = register_default_interceptors(Registry::new(), &mut media).unwrap();

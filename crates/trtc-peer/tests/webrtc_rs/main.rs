@@ -7,13 +7,13 @@ mod ends;
 
 use common::Random;
 use common::rtp::{self, Piece, Report};
-use ends::{Call, Case, KINDS, OUR_SSRCS, THEIR_SSRCS};
+use ends::{Call, Case, KINDS, MAX_MESSAGE, OUR_SSRCS, THEIR_SSRCS};
 use std::time::{Duration, Instant};
 use trtc_peer::PeerEvent;
 
 const VIDEO: usize = 1;
-/// The last one is what we announce as the largest message; webrtc drops larger ones in both directions.
-const SIZES: [usize; 7] = [0, 1, 100, 1200, 5000, 16_384, 65_535];
+/// The last one is what both announce as the largest message.
+const SIZES: [usize; 8] = [0, 1, 100, 1200, 5000, 16_384, 65_536, MAX_MESSAGE as usize];
 
 /// A message and whether it is text.
 type Message = (Vec<u8>, bool);
