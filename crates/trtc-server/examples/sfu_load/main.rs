@@ -95,9 +95,15 @@ fn measure(media: &Media, mut swarm: Swarm, options: &Options) -> io::Result<()>
     let thread = Thread::named("trtc-media-0")?;
     swarm.set_live(true);
     swarm.run_for(WARM_UP)?;
-    // Common buffers grow with the first half; the other half costs what a subscriber costs.
+    // Common buffers grow with the first half, at the latest by a key frame in one go; the other half costs what a subscriber
+    // costs.
     let half = options.subscribers / 2;
     enter(&mut swarm, half)?;
+    swarm.set_live(false);
+    swarm.request_key_frame();
+    swarm.send_frame()?;
+    swarm.set_live(true);
+    swarm.run_for(SETTLE)?;
     let with_half = allocations::live_bytes();
     enter(&mut swarm, options.subscribers)?;
     let floor = floor(&mut swarm, options)?;
