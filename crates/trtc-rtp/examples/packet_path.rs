@@ -1,7 +1,7 @@
 //! A deterministic loop over the work that forwarding does per packet, to be counted by callgrind: parse, loss detection, cache,
 //! header rewrite. Prints the number of packets and a checksum of what was written.
 //!
-//! `valgrind --tool=callgrind target/debug/examples/packet_path 20000`
+//! `valgrind --tool=callgrind target/release/examples/packet_path 20000`
 use std::time::{Duration, Instant};
 use trtc_rtp::{
     NackGenerator, RetransmissionCache, RtpHeader, RtpPacket, set_payload_type, set_sequence, set_ssrc, set_timestamp,
