@@ -1,68 +1,18 @@
 //! The media thread with two members' peers of our own over loopback.
+#[path = "../../tests/common/link.rs"]
+mod link;
+
 use super::*;
+use link::Link;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
-use trtc_peer::{Config, IceRole, Identity, Incoming, Peer, PeerEvent, SendTrack};
-use trtc_rtp::{RtpHeader, RtpPacket, write_rtp};
+use trtc_peer::{IceRole, SendTrack};
+use trtc_rtp::{RtpHeader, RtpPacket};
 use trtc_types::{CodecKind, MediaKind};
 
-/// One peer connection of a client, with its socket.
-struct Client {
-    peer: Peer,
-    socket: UdpSocket,
-    connected: bool,
-    received: Vec<Vec<u8>>,
-    messages: Vec<Vec<u8>>,
-    open: Vec<String>,
-}
-
-impl Client {
-    fn new(role: IceRole) -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").expect("bind");
-        socket.set_nonblocking(true).expect("non-blocking");
-        let address = socket.local_addr().expect("address");
-        let config = Config { ice: role, local_candidates: vec![address], ..Config::default() };
-        let identity = Identity::generate(1_700_000_000).expect("identity");
-        let peer = Peer::new(Arc::new(config), Arc::new(identity));
-        Self { peer, socket, connected: false, received: vec![], messages: vec![], open: vec![] }
-    }
-
-    fn turn(&mut self) {
-        let now = Instant::now();
-        let mut buffer = [0; 2048];
-        while let Ok((len, from)) = self.socket.recv_from(&mut buffer) {
-            if let Some(Incoming::Rtp(packet)) = self.peer.feed(now, from, &mut buffer[..len]) {
-                self.received.push(packet.to_vec());
-            }
-        }
-        if self.peer.timeout().is_some_and(|at| at <= now) {
-            self.peer.tick(now);
-        }
-        while let Some(event) = self.peer.poll_event() {
-            match event {
-                PeerEvent::Connected => self.connected = true,
-                PeerEvent::ChannelOpen { label } => self.open.push(label),
-                PeerEvent::Data { data, .. } => self.messages.push(data.to_vec()),
-                _ => {}
-            }
-        }
-        while let Some((to, bytes)) = self.peer.poll_send() {
-            let _ = self.socket.send_to(&bytes, to);
-        }
-    }
-
-    fn send_rtp(&mut self, header: &RtpHeader, payload: &[u8]) {
-        let mut packet = Vec::new();
-        write_rtp(&mut packet, header, &[], payload);
-        if let Some(to) = self.peer.seal_rtp(&mut packet) {
-            let _ = self.socket.send_to(&packet, to);
-        }
-    }
-}
-
-fn until(clients: &mut [&mut Client], what: &str, mut done: impl FnMut(&mut [&mut Client]) -> bool) {
+fn until(clients: &mut [&mut Link], what: &str, mut done: impl FnMut(&mut [&mut Link]) -> bool) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while !done(clients) {
         assert!(Instant::now() < deadline, "{what} did not happen");
@@ -72,7 +22,7 @@ fn until(clients: &mut [&mut Client], what: &str, mut done: impl FnMut(&mut [&mu
 }
 
 fn event(
-    clients: &mut [&mut Client],
+    clients: &mut [&mut Link],
     events: &mut mpsc::Receiver<MediaEvent>,
     wanted: fn(&MediaEvent) -> bool,
 ) -> MediaEvent {
@@ -106,7 +56,7 @@ fn add(media: &Media, member: MemberKey, name: &str) -> mpsc::Receiver<MediaEven
 fn a_track_and_data_reach_another_member() {
     let media = start();
     let (mut events_a, mut events_b) = (add(&media, 1, "a"), add(&media, 2, "b"));
-    let (mut a, mut b) = (Client::new(IceRole::Controlling), Client::new(IceRole::Controlled));
+    let (mut a, mut b) = (Link::new(IceRole::Controlling), Link::new(IceRole::Controlled));
 
     // The publisher offers a video track and data channels.
     let now = Instant::now();
@@ -133,7 +83,7 @@ fn a_track_and_data_reach_another_member() {
     // Its first packet starts the track; the subscriber gets it in its first offer.
     let payload_type = a.peer.send_params(section).expect("negotiated").payload_type;
     let header = |sequence| RtpHeader { marker: true, payload_type, sequence, timestamp: 3_000, ssrc: 1234 };
-    a.send_rtp(&header(1), &[0x67, 1, 2]);
+    a.send_rtp(&header(1), &[], &[0x67, 1, 2]);
     let started = event(&mut [&mut a, &mut b], &mut events_a, |e| matches!(e, MediaEvent::TrackStarted { .. }));
     assert_eq!(started, MediaEvent::TrackStarted { sid: "TR_v".into(), codec_mime: "video/H264".into() });
     let (sid, publisher_sid) = ("TR_v".to_owned(), "PA_a".to_owned());
@@ -150,22 +100,22 @@ fn a_track_and_data_reach_another_member() {
     until(&mut [&mut a, &mut b], "subscriber connection", |c| c[1].connected && c[1].open.len() == 2);
 
     // Nothing before a key frame, everything from then on.
-    a.send_rtp(&header(2), &[0x41, 1]);
-    a.send_rtp(&header(3), &[0x67, 9, 9]);
-    a.send_rtp(&header(4), &[0x41, 2]);
-    until(&mut [&mut a, &mut b], "two packets", |c| c[1].received.len() >= 2);
-    let payloads: Vec<_> = b.received.iter().map(|p| RtpPacket::parse(p).expect("rtp").payload().to_vec()).collect();
+    a.send_rtp(&header(2), &[], &[0x41, 1]);
+    a.send_rtp(&header(3), &[], &[0x67, 9, 9]);
+    a.send_rtp(&header(4), &[], &[0x41, 2]);
+    until(&mut [&mut a, &mut b], "two packets", |c| c[1].rtp.len() >= 2);
+    let payloads: Vec<_> = b.rtp.iter().map(|p| RtpPacket::parse(p).expect("rtp").payload().to_vec()).collect();
     assert_eq!(payloads, [vec![0x67, 9, 9], vec![0x41, 2]]);
     assert!(media.counters().plis_sent.load(Ordering::Relaxed) >= 1);
 
     // What comes in one go leaves in its order.
-    b.received.clear();
+    b.rtp.clear();
     let frame: Vec<_> = (0..40).map(|n| vec![0x41, n, if n % 8 == 7 { 0 } else { n }]).collect();
     for (payload, sequence) in frame.iter().zip(5..) {
-        a.send_rtp(&header(sequence), payload);
+        a.send_rtp(&header(sequence), &[], payload);
     }
-    until(&mut [&mut a, &mut b], "a frame", |c| c[1].received.len() >= frame.len());
-    let payloads: Vec<_> = b.received.iter().map(|p| RtpPacket::parse(p).expect("rtp").payload().to_vec()).collect();
+    until(&mut [&mut a, &mut b], "a frame", |c| c[1].rtp.len() >= frame.len());
+    let payloads: Vec<_> = b.rtp.iter().map(|p| RtpPacket::parse(p).expect("rtp").payload().to_vec()).collect();
     assert_eq!(payloads, frame);
 
     data_is_stamped(&mut a, &mut b);
@@ -175,7 +125,7 @@ fn a_track_and_data_reach_another_member() {
     media.stop();
 }
 
-fn data_is_stamped(a: &mut Client, b: &mut Client) {
+fn data_is_stamped(a: &mut Link, b: &mut Link) {
     use prost::Message as _;
     use trtc_proto::livekit::{DataPacket, UserPacket, data_packet::Value};
     let user = UserPacket { payload: b"hi".to_vec(), participant_identity: "forged".into(), ..UserPacket::default() };

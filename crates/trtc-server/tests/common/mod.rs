@@ -3,6 +3,7 @@
 
 pub mod bystanders;
 pub mod call;
+pub mod link;
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
