@@ -1,6 +1,8 @@
 """Two clouds of the Python binding in a call on `trtc serve`: squares, tones and messages, judged by content."""
 import pathlib
+import os
 import re
+import subprocess
 import sys
 import time
 
@@ -120,12 +122,24 @@ def errors(checks, server, cloud):
     checks.that(code(cloud.poll) == _abi.ERR_INVALID_HANDLE, "a closed cloud is closed")
 
 
+def example(checks, server):
+    """examples/python/hello_room.py, twice in a room: it ends with 0 when it saw, heard and read the other."""
+    environment = dict(os.environ, PYTHONPATH=str(ROOT / "bindings/python"))
+    def start(user):
+        command = [sys.executable, ROOT / "examples/python/hello_room.py", server.url, server.token("hello", user), "6"]
+        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    for program in [start("anna"), start("bert")]:
+        output = program.communicate(timeout=60)[0]
+        checks.that(program.returncode == 0, "hello_room.py saw, heard and read the other", output.replace("\n", "; "))
+
+
 def main():
     checks, server = Checks(), Server("trtc")
     header(checks)
     with trtc.Cloud() as alice, trtc.Cloud() as bob:
         call(checks, server, alice, bob)
     errors(checks, server, trtc.Cloud())
+    example(checks, server)
     server.kill()
     checks.finish()
 
