@@ -38,7 +38,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     logger::install();
     let result = match arguments.command {
-        Command::Serve(arguments) => serve::run(&arguments),
+        Command::Serve(arguments) => return serve::run(&arguments),
         Command::Join(arguments) => join::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Pattern(arguments) => pattern::run(&arguments),

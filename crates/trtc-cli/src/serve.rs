@@ -1,31 +1,54 @@
 //! `trtc serve`: the room server in one process.
 use serde::Serialize;
 use std::io::Write as _;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use trtc_server::config::Settings;
 use trtc_server::{Server, ServerConfig};
 
-/// Arguments of `trtc serve`.
+/// Exit code of a configuration that cannot be used: `EX_CONFIG` of sysexits.h. A supervisor need not try again.
+const EX_CONFIG: u8 = 78;
+
+/// Arguments of `trtc serve`. Flags go before the file.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Loopback and public development keys; for now the only mode.
-    #[arg(long)]
+    /// Loopback and public development keys; needs no configuration.
+    #[arg(long, conflicts_with = "config")]
     dev: bool,
+    /// Configuration file (TOML); examples/deploy/trtc.toml explains every key.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Address for HTTP and media; `::` takes IPv4 and IPv6.
+    #[arg(long, value_name = "ADDRESS")]
+    bind: Option<IpAddr>,
     /// HTTP and WebSocket port; 0 picks a free one (and a free UDP port, unless one is given).
-    #[arg(long, default_value_t = 7880)]
-    port: u16,
+    #[arg(long)]
+    port: Option<u16>,
     /// UDP port for media; 0 picks a free one.
     #[arg(long)]
     udp_port: Option<u16>,
+    /// Address that clients are told to send media to, in place of those of this machine; may be repeated.
+    #[arg(long, value_name = "ADDRESS")]
+    public_ip: Vec<IpAddr>,
+    /// Checks the configuration, prints what is in force without secrets, and exits.
+    #[arg(long)]
+    check_config: bool,
 }
 
-const UDP_PORT: u16 = 7882;
-
-/// The one line on standard output, in this order.
+/// The one line on standard output, in this order. Keys are shown only where they are public.
 #[derive(Serialize)]
 struct Ready {
     event: &'static str,
     http: String,
     ws: String,
     udp: u16,
+    #[serde(flatten)]
+    dev: Option<DevKeys>,
+}
+
+#[derive(Serialize)]
+struct DevKeys {
     api_key: String,
     api_secret: String,
     sdk_app_id: u32,
@@ -33,13 +56,55 @@ struct Ready {
 }
 
 /// Serves until SIGINT or SIGTERM.
-pub fn run(arguments: &Arguments) -> Result<(), String> {
-    if !arguments.dev {
-        return Err("only `trtc serve --dev` exists so far: loopback with development keys".to_owned());
+pub fn run(arguments: &Arguments) -> ExitCode {
+    let (settings, config) = match configure(arguments) {
+        Ok(configured) => configured,
+        Err(message) => {
+            eprintln!("trtc: {message}");
+            return ExitCode::from(EX_CONFIG);
+        }
+    };
+    if arguments.check_config {
+        print!("{}", settings.show());
+        return ExitCode::SUCCESS;
     }
-    let udp_port = arguments.udp_port.unwrap_or(if arguments.port == 0 { 0 } else { UDP_PORT });
-    let runtime = tokio::runtime::Runtime::new().map_err(|e| format!("cannot start the runtime: {e}"))?;
-    runtime.block_on(serve(ServerConfig::dev(arguments.port, udp_port)))
+    let started = tokio::runtime::Runtime::new().map_err(|e| format!("cannot start the runtime: {e}"));
+    match started.and_then(|runtime| runtime.block_on(serve(config))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("trtc: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The file, then the flags.
+fn configure(arguments: &Arguments) -> Result<(Settings, ServerConfig), String> {
+    let mut settings = match &arguments.config {
+        Some(path) => Settings::read(path).map_err(|e| e.to_string())?,
+        None if arguments.dev => Settings::dev(),
+        None => return Err("needs --config FILE, or --dev for loopback and public development keys".to_owned()),
+    };
+    if let Some(bind) = arguments.bind {
+        settings.bind = bind;
+    }
+    if let Some(port) = arguments.port {
+        settings.port = port;
+        if port == 0 {
+            settings.udp_port = 0;
+        }
+    }
+    if let Some(port) = arguments.udp_port {
+        settings.udp_port = port;
+    }
+    if !arguments.public_ip.is_empty() {
+        settings.public_ips.clone_from(&arguments.public_ip);
+    }
+    if settings.dev && !settings.bind.is_loopback() {
+        return Err("--bind: must be a loopback address with --dev, whose keys are public".to_owned());
+    }
+    let config = settings.config().map_err(|e| e.to_string())?;
+    Ok((settings, config))
 }
 
 async fn serve(config: ServerConfig) -> Result<(), String> {
@@ -50,10 +115,12 @@ async fn serve(config: ServerConfig) -> Result<(), String> {
         http: format!("http://{}", server.http_addr()),
         ws: format!("ws://{}", server.http_addr()),
         udp: server.udp_port(),
-        api_key: config.api_key,
-        api_secret: config.api_secret,
-        sdk_app_id: config.sdk_app_id,
-        secret_key: config.secret_key,
+        dev: config.dev.then_some(DevKeys {
+            api_key: config.api_key,
+            api_secret: config.api_secret,
+            sdk_app_id: config.sdk_app_id,
+            secret_key: config.secret_key,
+        }),
     };
     let line = serde_json::to_string(&ready).map_err(|e| e.to_string())?;
     // A reader that is not interested may have closed its end.

@@ -27,7 +27,7 @@ pub fn check(config: &ServerConfig, token: Option<&str>, wanted_room: Option<&st
     let Some(token) = token.filter(|t| !t.is_empty()) else {
         return refuse(401, "no permissions to access the room");
     };
-    let lookup = |key: &str| (key == config.api_key).then(|| config.api_secret.clone());
+    let lookup = |key: &str| config.secret_of(key).map(str::to_owned);
     let claims = match jwt::verify(token, &lookup, unix_ms() / 1000) {
         Ok(claims) => claims,
         Err(JwtError::Malformed) => return refuse(401, "invalid authorization token"),
@@ -63,7 +63,8 @@ pub fn check(config: &ServerConfig, token: Option<&str>, wanted_room: Option<&st
 pub fn refreshed(config: &ServerConfig, claims: &Claims) -> String {
     let now = unix_ms() / 1000;
     let claims = Claims { nbf: Some(now), exp: Some(now + 3600), ..claims.clone() };
-    jwt::sign(&claims, &config.api_secret)
+    // With the key that it came with, for whoever else knows that key.
+    jwt::sign(&claims, config.secret_of(&claims.iss).unwrap_or(&config.api_secret))
 }
 
 /// Milliseconds since 1970.

@@ -1,4 +1,11 @@
 //! How a server is set up.
+mod file;
+mod value;
+
+pub use file::{API_SECRET_MIN, ConfigError, Limits, Settings, Timeouts};
+pub use value::{Seconds, Secret};
+
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -16,6 +23,8 @@ pub struct ServerConfig {
     pub api_key: String,
     /// Signs and checks tokens; at least 32 characters.
     pub api_secret: String,
+    /// Further keys and secrets of accepted tokens.
+    pub other_keys: BTreeMap<String, String>,
     /// TRTC application id.
     pub sdk_app_id: u32,
     /// Signs and checks UserSig.
@@ -55,6 +64,7 @@ impl ServerConfig {
             public_candidates: Vec::new(),
             api_key: DEV_API_KEY.to_owned(),
             api_secret: DEV_API_SECRET.to_owned(),
+            other_keys: BTreeMap::new(),
             sdk_app_id: DEV_SDK_APP_ID,
             secret_key: DEV_SECRET_KEY.to_owned(),
             dev: true,
@@ -84,5 +94,12 @@ impl ServerConfig {
     #[must_use]
     pub fn dev_keys() -> (&'static str, &'static str) {
         (DEV_API_KEY, DEV_API_SECRET)
+    }
+
+    /// The secret of an accepted key.
+    #[must_use]
+    pub fn secret_of(&self, key: &str) -> Option<&str> {
+        let other = || self.other_keys.get(key).map(String::as_str);
+        if key == self.api_key { Some(&self.api_secret) } else { other() }
     }
 }
