@@ -37,6 +37,10 @@ pub struct ServerConfig {
     pub max_members: usize,
     /// A joiner that has no connection by then is removed.
     pub join_timeout: Duration,
+    /// A member that has lost its WebSocket and a connection is kept that long for the client to resume.
+    pub resume_grace: Duration,
+    /// A member that has lost its WebSocket only is kept that long.
+    pub signal_timeout: Duration,
     /// An empty room is kept that long, so that members who come back find it.
     pub departure_timeout: Duration,
     /// A member gets a new token that often.
@@ -71,6 +75,9 @@ impl ServerConfig {
             max_rooms: 10_000,
             max_members: 5_000,
             join_timeout: Duration::from_secs(60),
+            // Connections are given up after 15 s; with LiveKit's server it is about 17 s and then 5 s.
+            resume_grace: Duration::from_secs(7),
+            signal_timeout: Duration::from_secs(60),
             departure_timeout: Duration::from_secs(20),
             token_refresh: Duration::from_secs(300),
             answer_timeout: Duration::from_secs(15),

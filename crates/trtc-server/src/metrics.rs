@@ -28,6 +28,12 @@ metrics! {
     joins,
     /// Joins refused before the upgrade (token, room, capacity).
     joins_refused,
+    /// Members whose WebSocket was lost.
+    signals_lost,
+    /// Members that came back on a new WebSocket.
+    resumes,
+    /// Members that did not come back in time.
+    resumes_expired,
     /// Resumes answered with leave and reconnect.
     resumes_declined,
     /// Members removed because the same identity joined again.
@@ -36,7 +42,7 @@ metrics! {
     join_timeouts,
     /// Members removed because they did not answer an offer in time.
     answer_timeouts,
-    /// Members removed because a transport failed.
+    /// Members told to resume or removed because a transport failed.
     transport_failures,
     /// Members that left, for any reason.
     leaves,

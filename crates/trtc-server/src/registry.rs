@@ -53,6 +53,11 @@ impl Shared {
         Some(room)
     }
 
+    /// The room of that name, if there is one.
+    pub fn open_room(&self, name: &str) -> Option<RoomHandle> {
+        self.rooms.lock().get(name).filter(|room| !room.is_closed() && !self.is_closing()).cloned()
+    }
+
     /// Whether a join to that room would be taken.
     pub fn has_place(&self, name: &str) -> bool {
         let rooms = self.rooms.lock();

@@ -5,7 +5,7 @@ use crate::media::{MediaEvent, MemberKey};
 use crate::metrics::Metrics;
 use crate::outbox::{Outbox, OutboxReader, Outgoing};
 use crate::registry::Shared;
-use crate::room::{Joiner, RoomHandle, RoomInput, messages};
+use crate::room::{Comeback, Joiner, RoomHandle, RoomInput, Wire, messages};
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,6 +22,7 @@ const FRAME_MAX_BYTES: usize = 1 << 20;
 /// Largest message that is read at all: a client that is only told of its size must have been heard to the end.
 pub const FRAME_READ_BYTES: usize = 2 * FRAME_MAX_BYTES;
 const EVENTS_CAP: usize = 1024;
+const SID_MAX_BYTES: usize = 64;
 /// Signal messages and their bytes: a burst and a rate that no honest client comes near.
 const FLOOD_MESSAGES: (u32, u32) = (500, 100);
 const FLOOD_BYTES: (u32, u32) = (8 << 20, 1 << 20);
@@ -38,6 +39,7 @@ mod close {
 type End = (u16, &'static str);
 
 const GONE: End = (close::NORMAL, "");
+const SILENT: End = (close::POLICY, "the client is silent");
 const ROOM_CLOSED: End = (close::NORMAL, "the room is closed");
 const DOES_NOT_READ: End = (close::POLICY, "the client does not read");
 const TOO_BIG: End = (close::TOO_BIG, "the message is larger than 1 MiB");
@@ -47,6 +49,8 @@ const TOO_BIG: End = (close::TOO_BIG, "the message is larger than 1 MiB");
 pub struct Options {
     pub auto_subscribe: bool,
     pub reconnect: bool,
+    /// The participant that a reconnect is about.
+    pub sid: String,
     pub protocol: i32,
     pub client_protocol: i32,
 }
@@ -63,6 +67,7 @@ impl Options {
         Self {
             auto_subscribe: flag("auto_subscribe", true),
             reconnect: flag("reconnect", false),
+            sid: query.get("sid").filter(|sid| sid.len() <= SID_MAX_BYTES).cloned().unwrap_or_default(),
             protocol: number("protocol"),
             client_protocol: number("client_protocol"),
         }
@@ -72,27 +77,27 @@ impl Options {
 /// Runs one connection from upgrade to close.
 pub async fn serve(shared: Arc<Shared>, mut socket: WebSocket, pass: Pass, options: Options) {
     shared.count_sockets(1);
-    if options.reconnect {
-        // Allowed by the protocol and simple: the client makes a full reconnect with a new membership.
-        Metrics::add(&shared.metrics.resumes_declined);
+    let (connection, leave, why) = if options.reconnect {
+        // Who is not known any more makes a full reconnect with a new membership.
         let leave = messages::leave(DisconnectReason::StateMismatch, Action::Reconnect);
-        let _ = timeout(shared.config.send_timeout, socket.send(Message::Binary(leave))).await;
-        finish(&mut socket, (close::NORMAL, "resume is not supported")).await;
-    } else if let Some(connection) = Connection::join(&shared, pass, &options).await {
-        connection.run(&shared, &mut socket).await;
+        (Connection::resume(&shared, pass, &options).await, leave, "there is no such member to resume")
     } else {
         let leave = messages::leave(DisconnectReason::JoinFailure, Action::Disconnect);
+        (Connection::join(&shared, pass, &options).await, leave, "the room takes no more members")
+    };
+    if let Some(connection) = connection {
+        connection.run(&shared, &mut socket).await;
+    } else {
         let _ = timeout(shared.config.send_timeout, socket.send(Message::Binary(leave))).await;
-        finish(&mut socket, (close::NORMAL, "the room takes no more members")).await;
+        finish(&mut socket, (close::NORMAL, why)).await;
     }
     shared.count_sockets(-1);
 }
 
 struct Connection {
     room: RoomHandle,
-    member: MemberKey,
+    wire: Wire,
     outgoing: OutboxReader,
-    events: mpsc::Receiver<MediaEvent>,
     kill: Arc<Notify>,
     /// When a client that was sent away must have read its last words.
     deadline: Option<tokio::time::Instant>,
@@ -106,18 +111,38 @@ impl Connection {
             let (outbox, outgoing, kill) = Outbox::new();
             let (events_in, events) = mpsc::channel(EVENTS_CAP);
             let (reply, answer) = oneshot::channel();
-            let member = shared.next_key();
+            let wire = Wire { member: shared.next_key(), socket: shared.next_key() };
             let joiner =
-                Joiner { member, pass: pass.clone(), options: options.clone(), outbox, events: events_in, reply };
+                Joiner { wire, pass: pass.clone(), options: options.clone(), outbox, events: events_in, reply };
             if room.send(RoomInput::Join(Box::new(joiner))).await.is_err() {
                 continue;
             }
             match answer.await {
-                Ok(true) => return Some(Self { room, member, outgoing, events, kill, deadline: None }),
+                Ok(true) => {
+                    tokio::spawn(pass_on(room.clone(), wire.member, events));
+                    return Some(Self { room, wire, outgoing, kill, deadline: None });
+                }
                 Ok(false) => return None,
                 Err(_) => {}
             }
         }
+        None
+    }
+
+    /// Takes a member over that has lost its WebSocket.
+    async fn resume(shared: &Arc<Shared>, pass: Pass, options: &Options) -> Option<Self> {
+        let room = shared.open_room(&pass.room);
+        let (outbox, outgoing, kill) = Outbox::new();
+        let (reply, answer) = oneshot::channel();
+        let (socket, sid) = (shared.next_key(), options.sid.clone());
+        let comeback = Comeback { socket, identity: pass.identity, sid, outbox, reply };
+        if let Some(room) = room
+            && room.send(RoomInput::Resume(Box::new(comeback))).await.is_ok()
+        {
+            let member = answer.await.ok().flatten()?;
+            return Some(Self { room, wire: Wire { member, socket }, outgoing, kill, deadline: None });
+        }
+        Metrics::add(&shared.metrics.resumes_declined);
         None
     }
 
@@ -143,12 +168,11 @@ impl Connection {
                     Some(Outgoing::Close(code, reason)) => Err((code, reason)),
                     None => Err(GONE),
                 },
-                Some(event) = self.events.recv() => self.tell_room(RoomInput::Media(self.member, event)).await,
                 () = self.kill.notified() => Err(DOES_NOT_READ),
                 _ = ping.tick() => {
                     if heard.elapsed() > silence {
                         Metrics::add(&shared.metrics.silent_sockets);
-                        Err((close::POLICY, "the client is silent"))
+                        Err(SILENT)
                     } else {
                         self.send(shared, socket, Message::Ping(bytes::Bytes::new())).await
                     }
@@ -159,7 +183,8 @@ impl Connection {
             }
         };
         // First, so that others see the leave while this socket is still closing.
-        let _ = self.room.send(RoomInput::SocketClosed(self.member)).await;
+        let may_resume = end == GONE || end == SILENT;
+        let _ = self.room.send(RoomInput::SocketClosed { wire: self.wire, may_resume }).await;
         finish(socket, end).await;
     }
 
@@ -179,11 +204,11 @@ impl Connection {
                 let length = bytes.len();
                 match SignalRequest::decode(bytes) {
                     Ok(request) if limits.take(length) => {
-                        return self.tell_room(RoomInput::Signal(self.member, Box::new(request))).await;
+                        return self.tell_room(RoomInput::Signal(self.wire, Box::new(request))).await;
                     }
                     Ok(_) => (&metrics.signal_floods, (close::POLICY, "too many signal messages")),
                     Err(e) => {
-                        log::warn!("member {}: malformed frame: {e}", self.member);
+                        log::warn!("member {}: malformed frame: {e}", self.wire.member);
                         (&metrics.bad_frames, (close::PROTOCOL, "the frame is not a SignalRequest"))
                     }
                 }
@@ -205,7 +230,7 @@ impl Connection {
                 (&metrics.oversize_frames, TOO_BIG)
             }
             Some(Err(e)) => {
-                log::debug!("member {}: socket failed: {e}", self.member);
+                log::debug!("member {}: socket failed: {e}", self.wire.member);
                 return Err(GONE);
             }
         };
@@ -233,6 +258,15 @@ impl Connection {
                 Metrics::add(&shared.metrics.slow_readers);
                 Err(DOES_NOT_READ)
             }
+        }
+    }
+}
+
+/// What the media thread says about a member reaches its room also while there is no WebSocket.
+async fn pass_on(room: RoomHandle, member: MemberKey, mut events: mpsc::Receiver<MediaEvent>) {
+    while let Some(event) = events.recv().await {
+        if room.send(RoomInput::Media(member, event)).await.is_err() {
+            break;
         }
     }
 }

@@ -230,7 +230,7 @@ fn one_sub_stream_a_room() {
 }
 
 #[test]
-fn a_resume_is_answered_with_reconnect() {
+fn a_resume_of_nobody_is_answered_with_reconnect() {
     let server = TestServer::start();
     let mut client = server.join_with(&server.claims("r", "u"), "&reconnect=1&sid=PA_gone");
     let (messages, close) = client.rest();

@@ -53,6 +53,12 @@ impl DataGate {
         }
     }
 
+    /// Number of the newest packet that passed, 0 before the first numbered one.
+    #[must_use]
+    pub fn last_sequence(&self) -> u32 {
+        self.last_sequence
+    }
+
     /// May this packet pass? `sequence` is 0 when the sender does not number (lossy packets, old clients).
     ///
     /// # Errors

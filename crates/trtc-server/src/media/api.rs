@@ -144,6 +144,12 @@ pub enum MediaCommand {
         /// Subscriber.
         member: MemberKey,
     },
+    /// The client is back on a new WebSocket: answered by [`MediaEvent::Resumed`], then the subscriber connection is offered
+    /// with an ICE restart. The client restarts its publisher connection itself.
+    Resume {
+        /// Who.
+        member: MemberKey,
+    },
     /// A data packet made by the server itself.
     SendData {
         /// Receivers; empty means the whole room.
@@ -197,6 +203,16 @@ pub enum MediaEvent {
     },
     /// A connection is up: ICE and DTLS done.
     Connected {
+        /// Publisher connection, else subscriber connection.
+        publisher: bool,
+    },
+    /// The connections of a member go on with a new WebSocket.
+    Resumed {
+        /// Number of the newest reliable data packet of this member, 0 when it sent none.
+        last_sequence: u32,
+    },
+    /// The client closed a connection.
+    Closed {
         /// Publisher connection, else subscriber connection.
         publisher: bool,
     },

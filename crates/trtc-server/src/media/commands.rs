@@ -79,6 +79,7 @@ impl State {
             }
             MediaCommand::TrackDisabled { member, sid, disabled } => self.disable(now, member, &sid, disabled),
             MediaCommand::StartSubscriber { member } => self.start_subscriber(now, member),
+            MediaCommand::Resume { member } => self.resume(now, member),
             MediaCommand::SendData { to, room, packet, reliable } => self.send_data(now, room, to, packet, reliable),
             MediaCommand::SetPermissions { member, can_publish_data } => match self.members.get_mut(&member) {
                 Some(member) => member.can_publish_data = can_publish_data,

@@ -1,6 +1,7 @@
 //! One peer connection of a member, with what the media thread remembers about it.
 use super::api::MemberKey;
 use bytes::Bytes;
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Instant;
 use trtc_peer::{Peer, ReceiveSection};
@@ -10,8 +11,9 @@ use trtc_rtp::{ReceiverStats, TransportFeedbackRecorder};
 pub(super) const SSRCS_MAX: usize = 64;
 /// Addresses that lead to one connection.
 pub(super) const ADDRESSES_MAX: usize = 8;
-/// Reliable packets that wait for a channel to open.
-pub(super) const WAITING_DATA_MAX: usize = 64;
+/// Reliable packets, and their bytes, that wait for a channel to open or a connection to come back.
+pub(super) const WAITING_DATA_MAX: usize = 1024;
+pub(super) const WAITING_BYTES_MAX: usize = 256 * 1024;
 
 pub(super) struct Link {
     pub(super) peer: Peer,
@@ -24,7 +26,8 @@ pub(super) struct Link {
     pub(super) addresses: Vec<SocketAddr>,
     pub(super) ufrags: Vec<String>,
     pub(super) open_channels: Vec<String>,
-    pub(super) waiting_data: Vec<Bytes>,
+    pub(super) waiting_data: VecDeque<Bytes>,
+    pub(super) waiting_bytes: usize,
     /// The earliest entry of this link in the timer heap.
     pub(super) armed: Option<Instant>,
     /// Tells the entries of an earlier link in the same place from ours.
@@ -101,13 +104,24 @@ impl Link {
             addresses: Vec::new(),
             ufrags: Vec::new(),
             open_channels: Vec::new(),
-            waiting_data: Vec::new(),
+            waiting_data: VecDeque::new(),
+            waiting_bytes: 0,
             armed: None,
             generation,
             dirty: false,
             receiving: Receiving::default(),
             offering: Offering::default(),
         }
+    }
+
+    /// Keeps a reliable packet until it can be sent; false when too much waits.
+    pub(super) fn keep(&mut self, packet: &Bytes) -> bool {
+        let fits = self.waiting_data.len() < WAITING_DATA_MAX && self.waiting_bytes + packet.len() <= WAITING_BYTES_MAX;
+        if fits {
+            self.waiting_bytes += packet.len();
+            self.waiting_data.push_back(packet.clone());
+        }
+        fits
     }
 
     pub(super) fn has_channel(&self, label: &str) -> bool {

@@ -79,6 +79,20 @@ impl State {
         self.mark(index);
     }
 
+    /// New ICE credentials for the subscriber connection, offered at once: an offer that was outstanding is void, and so would
+    /// be its answer.
+    pub(super) fn resume(&mut self, now: Instant, key: MemberKey) {
+        let Some(member) = self.members.get(&key) else { return self.stale() };
+        let subscriber = member.subscriber;
+        self.emit(key, MediaEvent::Resumed { last_sequence: member.gate.last_sequence() });
+        let Some(index) = subscriber else { return };
+        let Some(link) = self.links.get_mut(index).and_then(Option::as_deref_mut) else { return };
+        link.peer.restart_ice();
+        link.offering.outstanding = None;
+        link.offering.due = Some(now);
+        self.mark(index);
+    }
+
     /// Adds a section for every wanted track that flows and has none.
     pub(super) fn sync_subscriber(&mut self, now: Instant, key: MemberKey) {
         let Self { members, links, tracks, track_by_sid, .. } = self;

@@ -1,6 +1,5 @@
 //! Data packets between the members of a room.
 use super::api::{MediaCounters, MediaEvent, MemberKey, RoomKey};
-use super::link::WAITING_DATA_MAX;
 use super::state::State;
 use bytes::Bytes;
 use prost::Message;
@@ -29,14 +28,21 @@ impl State {
         if (label != RELIABLE && label != LOSSY) || link.has_channel(&label) {
             return;
         }
-        if label == RELIABLE {
-            for packet in std::mem::take(&mut link.waiting_data) {
-                if link.peer.send_data(now, RELIABLE, &packet).is_err() {
-                    MediaCounters::add(&self.counters.data_dropped, 1);
-                }
-            }
-        }
         link.open_channels.push(label);
+        self.send_waiting(now, index);
+    }
+
+    /// Sends what waited for the channel or for the connection.
+    pub(super) fn send_waiting(&mut self, now: Instant, index: usize) {
+        let Some(link) = self.links.get_mut(index).and_then(Option::as_deref_mut) else { return };
+        if !link.connected || !link.has_channel(RELIABLE) {
+            return;
+        }
+        link.waiting_bytes = 0;
+        for packet in std::mem::take(&mut link.waiting_data) {
+            let sent = link.peer.send_data(now, RELIABLE, &packet).is_ok();
+            MediaCounters::add(if sent { &self.counters.data_out } else { &self.counters.data_dropped }, 1);
+        }
         self.mark(index);
     }
 
@@ -146,11 +152,9 @@ impl State {
             return MediaCounters::add(&self.counters.data_dropped, 1);
         };
         let label = if reliable { RELIABLE } else { LOSSY };
-        if !link.has_channel(label) {
-            // A joiner whose channel is not open yet must not miss what was sent to it.
-            if reliable && link.waiting_data.len() < WAITING_DATA_MAX {
-                link.waiting_data.push(packet.clone());
-            } else {
+        // A joiner whose channel is not open yet, and one whose path is lost, must not miss what was sent to it.
+        if !link.has_channel(label) || (reliable && !link.connected) {
+            if !reliable || !link.keep(packet) {
                 MediaCounters::add(&self.counters.data_dropped, 1);
             }
             return;

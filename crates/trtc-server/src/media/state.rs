@@ -331,6 +331,7 @@ impl State {
                 if !publisher {
                     self.activate(now, member);
                 }
+                self.send_waiting(now, index);
             }
             PeerEvent::Failed(reason) => {
                 link.connected = false;
@@ -341,8 +342,7 @@ impl State {
             PeerEvent::ChannelOpen { label } => self.channel_open(now, index, label),
             PeerEvent::ChannelClosed { label } => link.open_channels.retain(|open| *open != label),
             PeerEvent::Data { label, data, .. } => self.data(now, index, &label, &data),
-            // The client says by signalling whether it left.
-            PeerEvent::Closed => {}
+            PeerEvent::Closed => self.emit(member, MediaEvent::Closed { publisher }),
         }
     }
 

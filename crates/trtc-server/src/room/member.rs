@@ -1,8 +1,9 @@
 //! One member of a room, its tracks and what it subscribed to.
 use super::Joiner;
+use super::line::Line;
+use super::resume::{Health, RESUMES};
 use crate::auth::{self, Pass};
 use crate::bucket::Bucket;
-use crate::outbox::Outbox;
 use std::collections::BTreeMap;
 use std::time::Instant;
 use trtc_proto::livekit::participant_info::{Kind, State};
@@ -20,15 +21,16 @@ pub struct Member {
     pub sid: String,
     pub pass: Pass,
     pub auto_subscribe: bool,
-    pub outbox: Outbox,
+    pub line: Line,
+    pub health: Health,
+    /// Resumes that it may ask for.
+    pub resumes: Bucket,
     pub state: State,
     pub joined: Instant,
     pub token_at: Instant,
     pub told_data_rejected: Option<Instant>,
     /// Bytes of updates that others may be sent because of it.
     pub updates: Bucket,
-    /// When a connection of it failed.
-    pub failed: Option<Instant>,
     pub tracks: Vec<Track>,
     /// Track sid and whether it is wanted; tracks that are not in it follow `auto_subscribe`.
     pub wanted: BTreeMap<String, bool>,
@@ -53,13 +55,14 @@ impl Member {
             sid,
             pass: joiner.pass.clone(),
             auto_subscribe: joiner.options.auto_subscribe,
-            outbox: joiner.outbox.clone(),
+            line: Line::new(joiner.wire.socket, joiner.outbox.clone()),
+            health: Health::default(),
+            resumes: Bucket::new(now, RESUMES.0, RESUMES.1),
             state: State::Joined,
             joined: now,
             token_at: now,
             told_data_rejected: None,
             updates: Bucket::new(now, UPDATES_DEPTH, UPDATES_RATE),
-            failed: None,
             tracks: Vec::new(),
             wanted: BTreeMap::new(),
             version: 1,

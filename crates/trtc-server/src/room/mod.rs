@@ -1,7 +1,9 @@
 //! Rooms as actors: one task owns a room's members, tracks and subscriptions; everything reaches it through one bounded
 //! queue, and it never waits for a client or for the media thread.
+mod line;
 mod member;
 pub mod messages;
+mod resume;
 mod signal;
 mod state;
 mod tracks;
@@ -11,6 +13,7 @@ use crate::media::{MediaEvent, MemberKey, RoomKey};
 use crate::outbox::Outbox;
 use crate::registry::Shared;
 use crate::socket::Options;
+use line::SocketKey;
 use state::Room;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,19 +27,38 @@ const TICK: Duration = Duration::from_secs(1);
 pub enum RoomInput {
     /// Somebody wants in.
     Join(Box<Joiner>),
+    /// Somebody wants back in.
+    Resume(Box<Comeback>),
     /// A member's client said something.
-    Signal(MemberKey, Box<SignalRequest>),
+    Signal(Wire, Box<SignalRequest>),
     /// The media thread said something about a member.
     Media(MemberKey, MediaEvent),
-    /// A member's WebSocket is gone.
-    SocketClosed(MemberKey),
+    /// A member's WebSocket is gone. The client may come back unless it broke a rule.
+    SocketClosed { wire: Wire, may_resume: bool },
     /// The server stops.
     Shutdown,
 }
 
+/// A member and the WebSocket that speaks for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wire {
+    pub member: MemberKey,
+    pub socket: SocketKey,
+}
+
+/// A member that lost its WebSocket, on a new one.
+pub struct Comeback {
+    pub socket: SocketKey,
+    pub identity: String,
+    pub sid: String,
+    pub outbox: Outbox,
+    /// Its member; `None` when it has to join anew.
+    pub reply: oneshot::Sender<Option<MemberKey>>,
+}
+
 /// A member to be.
 pub struct Joiner {
-    pub member: MemberKey,
+    pub wire: Wire,
     pub pass: Pass,
     pub options: Options,
     pub outbox: Outbox,

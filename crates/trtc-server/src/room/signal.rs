@@ -1,6 +1,7 @@
 //! What clients may ask for.
-use super::messages;
+use super::line::Missed;
 use super::state::Room;
+use super::{Wire, messages};
 use crate::auth;
 use crate::media::{MediaCommand, MemberKey};
 use crate::metrics::Metrics;
@@ -20,8 +21,10 @@ const TOKEN_MAX_BYTES: usize = 60_000;
 const NAME_MAX_BYTES: usize = 256;
 
 impl Room {
-    pub(super) fn signal(&mut self, key: MemberKey, request: SignalRequest) {
-        if !self.members.contains_key(&key) {
+    pub(super) fn signal(&mut self, wire: Wire, request: SignalRequest) {
+        let key = wire.member;
+        // Nothing of a WebSocket that was replaced: it would undo what the new one said.
+        if !self.members.get(&key).is_some_and(|m| m.line.is(wire.socket)) {
             return;
         }
         let Some(message) = request.message else {
@@ -41,13 +44,14 @@ impl Room {
             Ask::UpdateVideoTrack(request) => self.update_video_track(key, request),
             Ask::UpdateMetadata(request) => self.update_metadata(key, request),
             Ask::Leave(_) => self.remove(key, DisconnectReason::ClientInitiated, Some((Action::Disconnect, "left"))),
-            Ask::Ping(_) => self.send(key, messages::encode(Message::Pong(unix_ms()))),
+            Ask::Ping(_) => self.send(key, messages::encode(Message::Pong(unix_ms())), Missed::Drop),
             Ask::PingReq(ping) => {
                 let pong = Pong { last_ping_timestamp: ping.timestamp, timestamp: unix_ms() };
-                self.send(key, messages::encode(Message::PongResp(pong)));
+                self.send(key, messages::encode(Message::PongResp(pong)), Missed::Drop);
             }
-            // Advisory, or meaningful only after a resume, which we never grant.
-            Ask::UpdateLayers(_) | Ask::SubscriptionPermission(_) | Ask::SyncState(_) | Ask::Simulate(_) => {}
+            Ask::SyncState(state) => self.sync_state(key, &state),
+            // Advisory.
+            Ask::UpdateLayers(_) | Ask::SubscriptionPermission(_) | Ask::Simulate(_) => {}
         }
     }
 
@@ -127,7 +131,8 @@ impl Room {
         self.tell_all(key);
         self.send_token(key);
         if id != 0 {
-            self.send(key, messages::request_response(id, Reason::Ok, "", Some(Request::UpdateMetadata(request))));
+            let response = messages::request_response(id, Reason::Ok, "", Some(Request::UpdateMetadata(request)));
+            self.send(key, response, Missed::Keep);
         }
     }
 }

@@ -1,4 +1,5 @@
 //! The room itself: who is in, who learns of what, and what happens with time.
+use super::line::Missed;
 use super::member::Member;
 use super::{Joiner, RoomInput, messages};
 use crate::auth;
@@ -21,8 +22,6 @@ use trtc_proto::livekit::{
 const PROTOCOL: i32 = 16;
 /// Clients refuse a server without a version.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// How long a member stays whose connection failed.
-const LEAVE_GRACE: Duration = Duration::from_secs(1);
 const PING_INTERVAL_S: i32 = 5;
 const PING_TIMEOUT_S: i32 = 15;
 const PUBLISH_CODECS: [&str; 5] = ["video/VP8", "video/H264", "video/VP9", "video/AV1", "audio/opus"];
@@ -37,7 +36,7 @@ pub struct Room {
     created_unix_ms: u64,
     empty_since: Option<Instant>,
     /// When the present input is handled.
-    now: Instant,
+    pub(super) now: Instant,
     /// Members that cannot stay; removed after the present input.
     failed: Vec<(MemberKey, Failure)>,
     /// Removals that the media thread has not taken yet.
@@ -75,12 +74,10 @@ impl Room {
         self.now = now;
         match input {
             RoomInput::Join(joiner) => self.join(now, *joiner),
-            RoomInput::Signal(member, request) => self.signal(member, *request),
+            RoomInput::Resume(comeback) => self.resume(now, *comeback),
+            RoomInput::Signal(wire, request) => self.signal(wire, *request),
             RoomInput::Media(member, event) => self.media_event(now, member, event),
-            RoomInput::SocketClosed(member) => {
-                // Without resume there is nothing to keep the membership for; a client that comes back joins anew.
-                self.remove(member, DisconnectReason::SignalClose, None);
-            }
+            RoomInput::SocketClosed { wire, may_resume } => self.socket_closed(wire, may_resume),
             RoomInput::Shutdown => {
                 self.shutdown = true;
                 for member in self.keys() {
@@ -114,17 +111,11 @@ impl Room {
             if member.state == State::Joined && late {
                 Metrics::add(&self.shared.metrics.join_timeouts);
                 self.remove(key, DisconnectReason::JoinFailure, Some((Action::Disconnect, "no connection came up")));
-            } else if member.failed.is_some_and(|at| now.duration_since(at) >= LEAVE_GRACE) {
-                Metrics::add(&self.shared.metrics.transport_failures);
-                self.remove(
-                    key,
-                    DisconnectReason::ConnectionTimeout,
-                    Some((Action::Reconnect, "the connection failed")),
-                );
             } else if now.duration_since(member.token_at) >= refresh {
                 member.token_at = now;
                 self.send_token(key);
             }
+            self.tick_health(now, key);
         }
         self.reap();
         match self.empty_since {
@@ -147,7 +138,7 @@ impl Room {
     }
 
     fn join(&mut self, now: Instant, joiner: Joiner) {
-        let key = joiner.member;
+        let key = joiner.wire.member;
         if self.shutdown || self.members.len() >= self.shared.config.max_members {
             Metrics::add(&self.shared.metrics.joins_refused);
             let _ = joiner.reply.send(false);
@@ -184,7 +175,7 @@ impl Room {
         self.shared.count_members(1);
         Metrics::add(&self.shared.metrics.joins);
         let _ = joiner.reply.send(true);
-        self.send(key, self.join_response(key, others));
+        self.send(key, self.join_response(key, others), Missed::Keep);
         self.send_token(key);
         if subscribes {
             // Tracks that are already here stand in the first offer.
@@ -206,12 +197,7 @@ impl Room {
             subscriber_primary: member.is_some_and(|m| m.pass.grant.subscribes()),
             ping_timeout: PING_TIMEOUT_S,
             ping_interval: PING_INTERVAL_S,
-            server_info: Some(ServerInfo {
-                version: VERSION.to_owned(),
-                protocol: PROTOCOL,
-                node_id: "ND_trtc".to_owned(),
-                ..ServerInfo::default()
-            }),
+            server_info: Some(server_info()),
             sif_trailer: self.shared.sif_trailer.clone(),
             enabled_publish_codecs: codecs(),
             fast_publish: true,
@@ -219,7 +205,7 @@ impl Room {
         }))
     }
 
-    fn info(&self) -> RoomInfo {
+    pub(super) fn info(&self) -> RoomInfo {
         let visible = self.members.values().filter(|m| !m.pass.grant.hidden);
         let publishers = visible.clone().filter(|m| m.tracks.iter().any(|t| t.started)).count();
         let created_ms = i64::try_from(self.created_unix_ms).unwrap_or(i64::MAX);
@@ -244,16 +230,19 @@ impl Room {
             MediaEvent::Answer { sdp, id } => {
                 let answer =
                     SessionDescription { r#type: "answer".to_owned(), sdp, id, ..SessionDescription::default() };
-                self.send(key, messages::encode(Message::Answer(answer)));
+                self.send(key, messages::encode(Message::Answer(answer)), Missed::Drop);
             }
             MediaEvent::Offer { sdp, id, mid_to_track } => {
                 let mid_to_track_id = mid_to_track.into_iter().collect();
                 let offer = SessionDescription { r#type: "offer".to_owned(), sdp, id, mid_to_track_id };
-                self.send(key, messages::encode(Message::Offer(offer)));
+                self.send(key, messages::encode(Message::Offer(offer)), Missed::Drop);
             }
             MediaEvent::TrackStarted { sid, codec_mime } => self.track_started(key, &sid, &codec_mime),
             MediaEvent::TrackEnded { sid } => self.track_ended(key, &sid),
+            MediaEvent::Resumed { last_sequence } => self.resumed(key, last_sequence),
+            MediaEvent::Closed { publisher } => self.transport_closed(key, publisher),
             MediaEvent::Connected { publisher } => {
+                member.health.connected(publisher);
                 let primary = publisher != member.pass.grant.subscribes();
                 if primary && member.state == State::Joined {
                     member.state = State::Active;
@@ -270,8 +259,7 @@ impl Room {
                     let last = Some((Action::Reconnect, "an offer was not answered in time"));
                     self.remove(key, DisconnectReason::StateMismatch, last);
                 } else {
-                    // A client that leaves closes its connections first; its leave is on the way.
-                    member.failed.get_or_insert(now);
+                    member.health.failed(now, publisher);
                 }
             }
             MediaEvent::BadSdp { publisher, reason } => {
@@ -317,12 +305,11 @@ impl Room {
             self.forget_track(&track.info.sid);
         }
         if let Some((action, why)) = last_words {
-            let _ = member.outbox.send(messages::leave(reason, action));
-            member.outbox.close(1000, why);
+            member.line.close(messages::leave(reason, action), why);
         }
         if !member.pass.grant.hidden {
             let update = messages::update(vec![member.farewell(reason)]);
-            self.broadcast(&update, None);
+            self.broadcast(&update, None, Missed::Keep);
         }
     }
 
@@ -336,16 +323,16 @@ impl Room {
         request: Option<trtc_proto::livekit::request_response::Request>,
     ) {
         Metrics::add(&self.shared.metrics.requests_refused);
-        self.send(key, messages::request_response(request_id, reason, text, request));
+        self.send(key, messages::request_response(request_id, reason, text, request), Missed::Keep);
     }
 
     /// The participant's present state to everybody, itself included.
     pub(super) fn tell_all(&mut self, key: MemberKey) {
         let Some(update) = self.update_about(key) else { return };
         if self.members.get(&key).is_some_and(|m| m.pass.grant.hidden) {
-            self.send(key, update);
+            self.send(key, update, Missed::Drop);
         } else {
-            self.broadcast(&update, None);
+            self.broadcast(&update, None, Missed::Drop);
         }
     }
 
@@ -353,7 +340,7 @@ impl Room {
     fn tell_others(&mut self, key: MemberKey) {
         let Some(update) = self.update_about(key) else { return };
         if self.members.get(&key).is_some_and(|m| !m.pass.grant.hidden) {
-            self.broadcast(&update, Some(key));
+            self.broadcast(&update, Some(key), Missed::Drop);
         }
     }
 
@@ -368,26 +355,31 @@ impl Room {
         None
     }
 
-    fn broadcast(&mut self, message: &Bytes, except: Option<MemberKey>) {
+    fn broadcast(&mut self, message: &Bytes, except: Option<MemberKey>, missed: Missed) {
         for key in self.keys() {
             if Some(key) != except {
-                self.send(key, message.clone());
+                self.send(key, message.clone(), missed);
             }
         }
     }
 
-    pub(super) fn send(&mut self, key: MemberKey, message: Bytes) {
-        let Some(member) = self.members.get(&key) else { return };
+    /// A message for a member's client, now or when it resumes.
+    pub(super) fn send(&mut self, key: MemberKey, message: Bytes, missed: Missed) {
+        let Some(member) = self.members.get_mut(&key) else { return };
         Metrics::add(&self.shared.metrics.signal_out);
-        if member.outbox.send(message).is_err() {
-            self.failed.push((key, Failure::SlowReader));
+        if member.line.send(message, missed).is_err() {
+            self.too_slow(key);
         }
+    }
+
+    pub(super) fn too_slow(&mut self, key: MemberKey) {
+        self.failed.push((key, Failure::SlowReader));
     }
 
     pub(super) fn send_token(&mut self, key: MemberKey) {
         let Some(member) = self.members.get(&key) else { return };
         let token = auth::refreshed(&self.shared.config, &member.pass.claims);
-        self.send(key, messages::encode(Message::RefreshToken(token)));
+        self.send(key, messages::encode(Message::RefreshToken(token)), Missed::Drop);
     }
 
     /// A command about a member. When the media thread does not take it the member is sent away, to start over.
@@ -415,7 +407,7 @@ impl Room {
                     Metrics::add(&self.shared.metrics.slow_readers);
                     // It would not read its last words either.
                     if let Some(member) = self.members.get(&key) {
-                        member.outbox.kill();
+                        member.line.kill();
                     }
                     self.remove(key, DisconnectReason::ConnectionTimeout, None);
                 }
@@ -434,6 +426,15 @@ impl Room {
 
     pub(super) fn keys(&self) -> Vec<MemberKey> {
         self.members.keys().copied().collect()
+    }
+}
+
+pub(super) fn server_info() -> ServerInfo {
+    ServerInfo {
+        version: VERSION.to_owned(),
+        protocol: PROTOCOL,
+        node_id: "ND_trtc".to_owned(),
+        ..ServerInfo::default()
     }
 }
 

@@ -1,4 +1,5 @@
 //! Publishing, muting and subscribing.
+use super::line::Missed;
 use super::member::{Track, source_name};
 use super::messages;
 use super::state::Room;
@@ -38,7 +39,7 @@ impl Room {
         let codec = codec.filter(|name| !name.is_empty());
         let (cid, muted) = (request.cid, request.muted);
         self.media(key, MediaCommand::ExpectTrack { member: key, cid, sid, kind, muted, codec });
-        self.send(key, messages::encode(Message::TrackPublished(published)));
+        self.send(key, messages::encode(Message::TrackPublished(published)), Missed::Keep);
     }
 
     fn track_refusal(&self, key: MemberKey, request: &AddTrackRequest) -> Option<(Reason, String)> {
@@ -147,7 +148,7 @@ impl Room {
             track_sid: sid.to_owned(),
             allowed: true,
         };
-        self.send(key, messages::encode(Message::SubscriptionPermissionUpdate(permission)));
+        self.send(key, messages::encode(Message::SubscriptionPermissionUpdate(permission)), Missed::Keep);
         self.set_subscription(key, publisher_sid, sid, true);
         let publisher = self.members.iter().find(|(_, m)| m.sid == publisher_sid).map(|(key, _)| *key);
         if let Some(publisher) = publisher {
@@ -158,7 +159,7 @@ impl Room {
                 .and_then(|m| m.track(sid))
                 .is_some_and(|t| !std::mem::replace(&mut t.heard, true))
             {
-                self.send(publisher, messages::encode(Message::TrackSubscribed(first)));
+                self.send(publisher, messages::encode(Message::TrackSubscribed(first)), Missed::Keep);
             }
         }
     }

@@ -15,6 +15,7 @@ use tungstenite::protocol::CloseFrame;
 /// A member with both connections.
 pub struct Call {
     pub client: Client,
+    pub sid: String,
     pub publisher: Link,
     pub subscriber: Link,
     pub media_port: SocketAddr,
@@ -44,10 +45,11 @@ impl Call {
     /// Joins and has said nothing yet.
     pub fn join(server: &TestServer, claims: &Claims) -> Self {
         let mut client = server.join_with(claims, "");
-        client.joined();
+        let sid = client.joined().participant.unwrap().sid;
         client.socket.get_ref().set_read_timeout(Some(Duration::from_millis(1))).unwrap();
         Self {
             client,
+            sid,
             publisher: Link::new(IceRole::Controlling),
             subscriber: Link::new(IceRole::Controlled),
             media_port: SocketAddr::new(server.address.ip(), server.udp_port),
@@ -57,6 +59,15 @@ impl Call {
             offers: Vec::new(),
             answered: 0,
         }
+    }
+
+    /// Comes back on a new WebSocket, as `sid` or as itself; both connections stay.
+    pub fn resume(&mut self, server: &TestServer, claims: &Claims) {
+        self.client = server.join_with(claims, &format!("&reconnect=1&sid={}", self.sid));
+        self.client.socket.get_ref().set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+        self.closed = None;
+        self.heard.clear();
+        self.offers.clear();
     }
 
     /// Offers what the publisher has and waits for the answer and the connection.
