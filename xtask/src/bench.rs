@@ -1,5 +1,6 @@
 //! Benches compare: instruction counts at two sizes, which repeat whatever else the machine does, and ratios to a floor measured in
 //! the same run. `benches/README.md` explains the figures.
+mod peers;
 mod sfu;
 
 use crate::run::{Outcome, cargo, have, run as execute, target};
@@ -9,13 +10,15 @@ use std::process::Command;
 const USAGE: &str = "\
 cargo xtask bench packet    instructions of the RTP path of a packet, pure logic (callgrind)
 cargo xtask bench message   instructions of a custom command message through two sessions (callgrind)
-cargo xtask bench sfu       what forwarding costs: one publisher, 50 subscribers, loopback (about 4 minutes)";
+cargo xtask bench sfu       what forwarding costs: the media thread against bare sendto, then whole servers (about 12 minutes)
+cargo xtask bench peers     only the whole servers: ours, livekit-server and Janus (about 8 minutes)";
 
 pub(crate) fn run(args: &[String]) -> Outcome {
     let bench: fn() -> Outcome = match args.first().map(String::as_str) {
         Some("packet") => || count("trtc-rtp", "packet_path"),
         Some("message") => || count("trtc-session", "message_path"),
         Some("sfu") => sfu::run,
+        Some("peers") => || peers::run(&build("trtc-server", "sfu_load")?, &build_bin("trtc-cli", "trtc")?),
         _ => return Err(USAGE.into()),
     };
     if !have("valgrind") {
@@ -40,6 +43,12 @@ fn count(package: &str, example: &str) -> Outcome {
 fn build(package: &str, example: &str) -> Outcome<PathBuf> {
     execute(&mut cargo(&["build", "--release", "--package", package, "--example", example]))?;
     Ok(target("release").join("examples").join(example))
+}
+
+/// Builds a program for release; where it lies.
+fn build_bin(package: &str, name: &str) -> Outcome<PathBuf> {
+    execute(&mut cargo(&["build", "--release", "--package", package, "--bin", name]))?;
+    Ok(target("release").join(name))
 }
 
 fn instructions(program: &Path, n: u64) -> Outcome<u64> {

@@ -128,7 +128,8 @@ fn twice<T>(what: &str, install: impl Fn() -> Outcome<T>) -> Option<T> {
         .ok()
 }
 
-fn cache_dir() -> PathBuf {
+/// Where foreign programs are kept.
+pub(crate) fn cache_dir() -> PathBuf {
     let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let base = base.or_else(|| std::env::var_os("HOME").map(|h| Path::new(&h).join(".cache")));
     base.unwrap_or_else(std::env::temp_dir).join("libtrtc")
@@ -146,7 +147,8 @@ fn python(cache: &Path) -> Outcome<PathBuf> {
     Ok(program)
 }
 
-fn livekit_server(cache: &Path) -> Outcome<PathBuf> {
+/// The real server, built once.
+pub(crate) fn livekit_server(cache: &Path) -> Outcome<PathBuf> {
     let program = cache.join("bin/livekit-server");
     if !program.is_file() {
         if !have("go") {

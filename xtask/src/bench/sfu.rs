@@ -1,5 +1,5 @@
 //! What a forwarded packet costs the server's media thread: a live call, repeated, and instructions under callgrind.
-use super::{build, callgrind};
+use super::{build, build_bin, callgrind, peers};
 use crate::run::{Outcome, output, target};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -37,7 +37,7 @@ const ROWS: [Row; 12] = [
 /// Figures that do not depend on how busy the machine is, and their bars.
 const BARS: [(&str, f64); 3] = [("allocations", 0.5), ("system_calls", 0.2), ("heap_bytes_a_subscriber", 48e3)];
 
-type Figures = BTreeMap<String, f64>;
+pub(super) type Figures = BTreeMap<String, f64>;
 
 pub(super) fn run() -> Outcome {
     let program = build("trtc-server", "sfu_load")?;
@@ -53,6 +53,8 @@ pub(super) fn run() -> Outcome {
         }
     }
     instructions(&program)?;
+    println!();
+    peers::run(&program, &build_bin("trtc-cli", "trtc")?)?;
     if above.is_empty() { Ok(()) } else { Err(above.join("\n")) }
 }
 
@@ -61,13 +63,13 @@ fn live(program: &Path, options: &[&str]) -> Outcome<Figures> {
     Ok(figures(&output(Command::new(program).args(options))?))
 }
 
-fn figures(text: &str) -> Figures {
+pub(super) fn figures(text: &str) -> Figures {
     let pairs = text.lines().filter_map(|line| line.split_once('='));
     pairs.filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?))).collect()
 }
 
 /// Median, least and greatest of a figure.
-fn spread(runs: &[Figures], name: &str) -> Outcome<[f64; 3]> {
+pub(super) fn spread(runs: &[Figures], name: &str) -> Outcome<[f64; 3]> {
     let values = runs.iter().map(|run| run.get(name).copied().ok_or_else(|| format!("the load printed no {name}")));
     let mut values = values.collect::<Outcome<Vec<f64>>>()?;
     values.sort_by(f64::total_cmp);

@@ -1,16 +1,16 @@
 //! One peer connection of a member, as a client would have it.
 use crate::arrival;
+use crate::signalling::{Signalling, Told};
+use crate::source::AUDIO_PAYLOAD;
 use mio::net::UdpSocket;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
 use trtc_net::batch::{BATCH, DATAGRAM_MAX, Receiver, SendQueue, bind};
 use trtc_peer::{Config, IceRole, Identity, Incoming, Peer, PeerEvent};
 use trtc_rtp::rtcp::{self, ReportBlock, Rtcp};
 use trtc_rtp::{ReceiverStats, RtpPacket};
-use trtc_server::media::{Media, MediaCommand, MediaEvent, MemberKey};
 
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -20,8 +20,7 @@ pub(crate) struct Client {
     pub(crate) socket: UdpSocket,
     pub(crate) connected: bool,
     pub(crate) media: Received,
-    events: mpsc::Receiver<MediaEvent>,
-    member: MemberKey,
+    signalling: Box<dyn Signalling>,
     /// The kernel notes when its datagrams arrive.
     probe: bool,
 }
@@ -31,6 +30,8 @@ pub(crate) struct Client {
 pub(crate) struct Received {
     /// RTP packets.
     pub(crate) packets: u64,
+    /// Those of them that are video.
+    pub(crate) video_packets: u64,
     /// The server asked for a key frame.
     pub(crate) key_frame_wanted: bool,
     streams: Vec<ReceiverStats>,
@@ -38,27 +39,27 @@ pub(crate) struct Received {
 }
 
 impl Client {
-    /// Enters the room.
-    pub(crate) fn new(media: &Media, identity: &Arc<Identity>, member: MemberKey, probe: bool) -> io::Result<Self> {
-        let socket = bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+    /// A connection that is agreed on by `signalling`, from a socket of its own at `address`.
+    pub(crate) fn new(
+        identity: &Arc<Identity>,
+        ice: IceRole,
+        address: IpAddr,
+        signalling: Box<dyn Signalling>,
+        probe: bool,
+    ) -> io::Result<Self> {
+        let socket = bind(SocketAddr::new(address, 0))?;
         if probe {
             arrival::note(&socket)?;
         }
-        let local_candidates = vec![socket.local_addr()?];
-        let config = Config { ice: IceRole::Controlled, local_candidates, ..Config::default() };
-        let (events, receiver) = mpsc::channel(1024);
-        let (name, sid) = (format!("member{member}"), format!("PA_{member}"));
-        let entered = MediaCommand::AddMember { room: 1, member, identity: name, sid, can_publish_data: true, events };
-        media.send(entered).map_err(io::Error::other)?;
-        Ok(Self {
-            peer: Peer::new(Arc::new(config), identity.clone()),
-            socket,
-            connected: false,
-            media: Received::default(),
-            events: receiver,
-            member,
-            probe,
-        })
+        let config = Config { ice, local_candidates: vec![socket.local_addr()?], ..Config::default() };
+        let peer = Peer::new(Arc::new(config), identity.clone());
+        Ok(Self { peer, socket, connected: false, media: Received::default(), signalling, probe })
+    }
+
+    /// Offers what was added to the peer.
+    pub(crate) fn offer(&mut self) -> io::Result<()> {
+        let sdp = self.peer.create_offer();
+        self.signalling.offer(sdp)
     }
 
     /// Takes everything that waits in the socket; `stamped` gets every RTP packet of a probe with its arrival as Unix time.
@@ -90,19 +91,31 @@ impl Client {
         }
     }
 
-    /// Lets the peer act: deadlines, descriptions, reports, what it wants to send.
-    pub(crate) fn look(&mut self, now: Instant, media: &Media, queue: &mut SendQueue) -> io::Result<()> {
+    /// Lets the peer act: deadlines, reports, what it wants to send.
+    pub(crate) fn look(&mut self, now: Instant, queue: &mut SendQueue) -> io::Result<()> {
         if self.peer.timeout().is_some_and(|at| at <= now) {
             self.peer.tick(now);
         }
-        while let Ok(event) = self.events.try_recv() {
-            self.told(now, media, event)?;
-        }
         if self.media.report_due.is_some_and(|due| due <= now) {
             self.media.report_due = Some(now + REPORT_INTERVAL);
-            self.report(now, queue);
+            self.report(queue, now);
         }
         self.settle(queue)
+    }
+
+    /// Takes what the server said.
+    pub(crate) fn listen(&mut self, now: Instant) -> io::Result<()> {
+        while let Some(told) = self.signalling.poll()? {
+            match told {
+                Told::Offer { sdp, id } => {
+                    let answer = self.peer.accept_offer(now, &sdp).map_err(other)?;
+                    self.signalling.answer(answer, id)?;
+                }
+                Told::Answer { sdp } => self.peer.accept_answer(now, &sdp).map_err(other)?,
+                Told::Candidate(line) => self.peer.trickle(now, &line),
+            }
+        }
+        Ok(())
     }
 
     /// Hands on what the peer wants to send and takes its events.
@@ -110,7 +123,7 @@ impl Client {
         while let Some(event) = self.peer.poll_event() {
             match event {
                 PeerEvent::Connected => self.connected = true,
-                PeerEvent::Failed(reason) => return Err(io::Error::other(format!("member {}: {reason}", self.member))),
+                PeerEvent::Failed(reason) => return Err(io::Error::other(format!("a connection failed: {reason}"))),
                 _ => {}
             }
         }
@@ -121,28 +134,11 @@ impl Client {
         Ok(())
     }
 
-    fn told(&mut self, now: Instant, media: &Media, event: MediaEvent) -> io::Result<()> {
-        let member = self.member;
-        match event {
-            MediaEvent::Offer { sdp, id, .. } => {
-                let answer = self.peer.accept_offer(now, &sdp).map_err(|e| io::Error::other(e.to_string()))?;
-                media.send(MediaCommand::Answer { member, sdp: answer, id }).map_err(io::Error::other)
-            }
-            MediaEvent::Answer { sdp, .. } => {
-                self.peer.accept_answer(now, &sdp).map_err(|e| io::Error::other(e.to_string()))
-            }
-            MediaEvent::Failed { reason, .. } | MediaEvent::BadSdp { reason, .. } => {
-                Err(io::Error::other(format!("member {member}: {reason}")))
-            }
-            _ => Ok(()),
-        }
-    }
-
     /// A receiver report, as every client sends them.
-    fn report(&mut self, now: Instant, queue: &mut SendQueue) {
+    fn report(&mut self, queue: &mut SendQueue, now: Instant) {
         let blocks: Vec<ReportBlock> = self.media.streams.iter_mut().filter_map(|s| s.report_block(now)).collect();
         let mut packet = Vec::new();
-        rtcp::receiver_report(&mut packet, self.member as u32, &blocks);
+        rtcp::receiver_report(&mut packet, 1, &blocks);
         if let Some(to) = self.peer.seal_rtcp(&mut packet) {
             queue.push(&self.socket, to, |buffer| buffer.extend_from_slice(&packet));
         }
@@ -155,6 +151,7 @@ impl Received {
             Incoming::Rtp(packet) => {
                 let Some(packet) = RtpPacket::parse(packet) else { return };
                 self.packets += 1;
+                self.video_packets += u64::from(packet.payload().len() > AUDIO_PAYLOAD);
                 let header = packet.header();
                 let known = self.streams.iter().position(|s| s.ssrc() == header.ssrc);
                 let stream = known.unwrap_or_else(|| {
@@ -172,4 +169,8 @@ impl Received {
             }
         }
     }
+}
+
+fn other(error: impl std::fmt::Display) -> io::Error {
+    io::Error::other(error.to_string())
 }

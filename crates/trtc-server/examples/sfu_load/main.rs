@@ -4,19 +4,28 @@
 //!
 //! `sfu_load [--subscribers 50] [--seconds 10] [--pace-us 0] [--speed 1]` keeps time like a call, or runs faster by a factor. A
 //! frame leaves at once, as `trtc-member` sends it, or with so much time between its packets.
+//! `sfu_load --remote KIND,PID,...` is the same load on a server in a process of its own: see `remote.rs`.
 //! `sfu_load --frames N` sends N frames one after the other as fast as they are forwarded, to be counted by callgrind.
 mod allocations;
 mod arrival;
 mod client;
 mod floor;
+mod in_process;
+mod janus;
+mod livekit;
+mod process;
+mod remote;
+mod signalling;
 mod source;
 mod swarm;
 mod threads;
 
 use floor::Floor;
+use in_process::InProcess;
+use remote::Remote;
 use source::Schedule;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use swarm::Swarm;
@@ -38,6 +47,8 @@ struct Options {
     pace: Duration,
     speed: u32,
     frames: Option<u64>,
+    address: IpAddr,
+    remote: Option<Remote>,
 }
 
 impl Options {
@@ -60,9 +71,11 @@ struct Totals {
 fn main() -> io::Result<()> {
     allocations::this_thread_is_load();
     let options = options().map_err(io::Error::other)?;
-    let bind = SocketAddr::from(([127, 0, 0, 1], 0));
-    let media = Media::start(MediaConfig::new(bind))?;
-    let swarm = Swarm::publish(&media, options.schedule())?;
+    if let Some(remote) = &options.remote {
+        return remote::measure(remote, &options);
+    }
+    let media = Media::start(MediaConfig::new(SocketAddr::new(options.address, 0)))?;
+    let swarm = Swarm::publish(Box::new(InProcess::new(&media)), options.address, options.schedule())?;
     match options.frames {
         Some(frames) => count(&media, swarm, options.subscribers, frames)?,
         None => measure(&media, swarm, &options)?,
@@ -72,10 +85,16 @@ fn main() -> io::Result<()> {
 }
 
 fn options() -> Result<Options, String> {
-    let mut options = Options { subscribers: 50, seconds: 10, pace: Duration::ZERO, speed: 1, frames: None };
+    let address = IpAddr::from([127, 0, 0, 1]);
+    let mut options =
+        Options { subscribers: 50, seconds: 10, pace: Duration::ZERO, speed: 1, frames: None, address, remote: None };
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
-        let value = arguments.next().ok_or_else(|| format!("{name} needs a number"))?;
+        let value = arguments.next().ok_or_else(|| format!("{name} needs a value"))?;
+        if name == "--remote" {
+            options.remote = Some(Remote::parse(&value)?);
+            continue;
+        }
         let number: u64 = value.parse().map_err(|_| format!("{name} needs a number, not {value}"))?;
         match name.as_str() {
             "--subscribers" => options.subscribers = number.clamp(1, 400) as usize,
@@ -118,7 +137,7 @@ fn measure(media: &Media, mut swarm: Swarm, options: &Options) -> io::Result<()>
     let sent = media.counters().rtp_out.load(Ordering::Relaxed);
     report(options, &before, &after, floor);
     println!("heap_bytes_a_subscriber={memory}");
-    report_latencies(latencies);
+    report_latencies("", latencies);
     println!("lost={}", sent.saturating_sub(swarm.received()));
     println!("sent={sent}");
     Ok(())
@@ -126,7 +145,7 @@ fn measure(media: &Media, mut swarm: Swarm, options: &Options) -> io::Result<()>
 
 fn enter(swarm: &mut Swarm, subscribers: usize) -> io::Result<()> {
     swarm.subscribe(subscribers)?;
-    swarm.until("media at every subscriber", Swarm::everybody_receives)?;
+    swarm.until("media at every subscriber", |s| s.everybody_receives())?;
     swarm.run_for(SETTLE)
 }
 
@@ -162,14 +181,14 @@ fn report(options: &Options, before: &Totals, after: &Totals, floor: Floor) {
     println!("system_calls_send={:.4}", each(sends));
 }
 
-fn report_latencies(mut latencies: Vec<u32>) {
+fn report_latencies(prefix: &str, mut latencies: Vec<u32>) {
     latencies.sort_unstable();
     let last = latencies.len().max(1) - 1;
     for (name, share) in [("p50", 50), ("p95", 95), ("p99", 99)] {
         let value = latencies.get((latencies.len() * share / 100).min(last)).copied().unwrap_or(0);
-        println!("latency_us_{name}={value}");
+        println!("{prefix}latency_us_{name}={value}");
     }
-    println!("latency_samples={}", latencies.len());
+    println!("{prefix}latency_samples={}", latencies.len());
 }
 
 fn totals(media: &Media, thread: &Thread) -> io::Result<Totals> {

@@ -1,6 +1,6 @@
 //! What the publisher sends: a stream of the shape of H.264 720p30 at about 1.9 Mbit/s, and Opus at 50 packets a second.
 use std::time::{Duration, Instant};
-use trtc_peer::{Peer, SectionId, SendParams, SendTrack};
+use trtc_peer::{CodecSpec, Peer, SectionId, SendParams, SendTrack};
 use trtc_rtp::{RtpHeader, SenderState, write_rtp};
 use trtc_types::{CodecKind, MediaKind};
 
@@ -8,6 +8,10 @@ use trtc_types::{CodecKind, MediaKind};
 pub(crate) const STAMP_AT: usize = 8;
 /// Bytes of a sound packet's payload; every video packet has more.
 pub(crate) const AUDIO_PAYLOAD: usize = 100;
+
+/// Payload types of plain RTP, as the bench's configuration of Janus has them.
+const PLAIN_VIDEO: u8 = 96;
+const PLAIN_AUDIO: u8 = 111;
 
 /// Payloads of video packets: a frame's last one is what was left.
 const PAYLOAD: usize = 1_100;
@@ -101,7 +105,7 @@ impl Schedule {
 
 /// One track: its section, and where its stream stands.
 struct Stream {
-    section: SectionId,
+    section: Option<SectionId>,
     params: Option<SendParams>,
     ssrc: u32,
     sequence: u16,
@@ -125,33 +129,67 @@ impl Source {
             let (stream_id, codec_spec) = ("-".to_owned(), None);
             let section =
                 peer.add_send(SendTrack { kind, codec, codec_spec, stream_id, track_id, ssrc, rtx_ssrc: None });
-            Stream { section, params: None, ssrc, sequence: 1, report: SenderState::new(ssrc, clock_rate) }
+            Stream {
+                section: Some(section),
+                params: None,
+                ssrc,
+                sequence: 1,
+                report: SenderState::new(ssrc, clock_rate),
+            }
         };
         Self {
             schedule,
             video: add(MediaKind::Video, CodecKind::H264, 1_001, 90_000),
             audio: add(MediaKind::Audio, CodecKind::Opus, 1_002, 48_000),
             transport_sequence: 0,
-            payload: (0..PAYLOAD).map(|n| n as u8).collect(),
+            payload: payload(),
         }
+    }
+
+    /// For a server that takes plain RTP with these payload types.
+    pub(crate) fn plain(schedule: Schedule) -> Self {
+        let stream = |payload_type, ssrc, clock_rate| {
+            let codec = CodecSpec { payload_type, ..CodecSpec::default() };
+            let params = SendParams {
+                payload_type,
+                rtx_payload_type: None,
+                ext_mid: None,
+                ext_twcc: None,
+                ext_abs_send_time: None,
+                ext_audio_level: None,
+                ext_rid: None,
+                ext_repaired_rid: None,
+                mid: String::new(),
+                codec,
+            };
+            Stream {
+                section: None,
+                params: Some(params),
+                ssrc,
+                sequence: 1,
+                report: SenderState::new(ssrc, clock_rate),
+            }
+        };
+        let (video, audio) = (stream(PLAIN_VIDEO, 1_001, 90_000), stream(PLAIN_AUDIO, 1_002, 48_000));
+        Self { schedule, video, audio, transport_sequence: 0, payload: payload() }
     }
 
     /// The tracks are negotiated.
     pub(crate) fn negotiated(&mut self, peer: &Peer) {
         for stream in [&mut self.video, &mut self.audio] {
-            stream.params = peer.send_params(stream.section);
+            stream.params = stream.section.and_then(|section| peer.send_params(section));
         }
     }
 
-    /// Writes and seals the next packet.
-    pub(crate) fn next(&mut self, peer: &mut Peer, now: Instant, stamp: u64, out: &mut Vec<u8>) -> bool {
+    /// Writes the next packet; `None` while it is not negotiated how.
+    pub(crate) fn next(&mut self, now: Instant, stamp: u64, out: &mut Vec<u8>) -> Option<MediaKind> {
         let Planned { kind, length, marker, timestamp, begins_key_frame } = self.schedule.next();
         let video = kind == MediaKind::Video;
         // A sequence parameter set begins a key frame, a slice any other.
         self.payload[0] = if begins_key_frame { 0x67 } else { 0x41 };
         self.payload[STAMP_AT..STAMP_AT + 8].copy_from_slice(&stamp.to_be_bytes());
         let stream = if video { &mut self.video } else { &mut self.audio };
-        let Some(params) = &stream.params else { return false };
+        let params = stream.params.as_ref()?;
         let (sequence, ssrc) = (stream.sequence, stream.ssrc);
         stream.sequence = sequence.wrapping_add(1);
         stream.report.sent(now, timestamp, length);
@@ -171,13 +209,17 @@ impl Source {
         }
         out.clear();
         write_rtp(out, &header, &extensions[..used], &self.payload[..length]);
-        peer.seal_rtp(out).is_some()
+        Some(kind)
     }
 
     /// Both streams' books, for sender reports.
     pub(crate) fn reports(&mut self) -> [&mut SenderState; 2] {
         [&mut self.video.report, &mut self.audio.report]
     }
+}
+
+fn payload() -> Vec<u8> {
+    (0..PAYLOAD).map(|n| n as u8).collect()
 }
 
 /// The client's name for its track.

@@ -1,23 +1,23 @@
 //! The load: one publisher and its subscribers, all on one thread.
 use crate::client::Client;
-use crate::source::{AUDIO_PAYLOAD, STAMP_AT, Schedule, Source, cid, sid};
+use crate::signalling::{KINDS, Server};
+use crate::source::{AUDIO_PAYLOAD, STAMP_AT, Schedule, Source};
+use mio::net::UdpSocket;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use trtc_net::batch::{Receiver, SendQueue};
-use trtc_peer::Identity;
+use trtc_net::batch::{Receiver, SendQueue, bind};
+use trtc_peer::{IceRole, Identity};
 use trtc_rtp::rtcp;
-use trtc_server::media::{Media, MediaCommand, MemberKey};
-use trtc_types::MediaKind;
 
-const PUBLISHER: MemberKey = 0;
-const KINDS: [MediaKind; 2] = [MediaKind::Video, MediaKind::Audio];
 /// Between two looks at every client. Nobody waits in `epoll`: to wake a thread of ours would cost the server's thread time that
 /// clients on other machines do not cost.
 pub(crate) const LOOK_INTERVAL: Duration = Duration::from_millis(2);
+/// Between two looks at what the servers say beside the media.
+const LISTEN_INTERVAL: Duration = Duration::from_millis(20);
 /// One in so many subscribers has its latency measured: they stand for all places in the order of forwarding.
-const PROBE_EVERY: MemberKey = 10;
+const PROBE_EVERY: usize = 10;
 /// A source that is later than this would send everything it missed in one go.
 const STALL: Duration = Duration::from_secs(1);
 /// Nothing that is waited for takes longer, not even in an emulator.
@@ -25,69 +25,93 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// All clients with their common buffers.
 pub(crate) struct Swarm {
-    media: Media,
+    server: Box<dyn Server>,
+    /// Of the clients' sockets.
+    address: IpAddr,
     receiver: Receiver,
     queue: SendQueue,
     identity: Arc<Identity>,
-    /// The publisher, then the subscribers.
-    clients: Vec<Client>,
+    publisher: Publisher,
+    subscribers: Vec<Client>,
     source: Source,
     /// The source keeps its own time, counted from here, instead of waiting to be told.
     live_since: Option<Instant>,
-    server: SocketAddr,
     next_look: Instant,
+    next_listen: Instant,
     scratch: Vec<u8>,
     /// Microseconds from a packet's sending to its arrival in a probe's socket.
     pub(crate) latencies: Vec<u32>,
 }
 
+/// Where the media comes from.
+enum Publisher {
+    Peer(Box<Client>),
+    Plain(UdpSocket),
+}
+
+impl Publisher {
+    fn socket(&self) -> &UdpSocket {
+        match self {
+            Self::Peer(client) => &client.socket,
+            Self::Plain(socket) => socket,
+        }
+    }
+
+    fn client(&mut self) -> Option<&mut Client> {
+        match self {
+            Self::Peer(client) => Some(client),
+            Self::Plain(_) => None,
+        }
+    }
+}
+
 impl Swarm {
     /// The publisher enters and its two tracks start.
-    pub(crate) fn publish(media: &Media, schedule: Schedule) -> io::Result<Self> {
+    pub(crate) fn publish(mut server: Box<dyn Server>, address: IpAddr, schedule: Schedule) -> io::Result<Self> {
         let identity = Arc::new(Identity::generate(unix_now().as_secs()).map_err(|e| io::Error::other(e.to_string()))?);
-        let mut publisher = Client::new(media, &identity, PUBLISHER, false)?;
-        let source = Source::new(&mut publisher.peer, schedule);
-        for kind in KINDS {
-            let (cid, sid) = (cid(kind).to_owned(), sid(kind).to_owned());
-            send(media, MediaCommand::ExpectTrack { member: PUBLISHER, cid, sid, kind, muted: false, codec: None })?;
-        }
-        let sdp = publisher.peer.create_offer();
-        send(media, MediaCommand::Offer { member: PUBLISHER, sdp, id: 1 })?;
+        let (publisher, source) = match server.publisher()? {
+            Some(signalling) => {
+                let mut client = Client::new(&identity, IceRole::Controlling, address, signalling, false)?;
+                let source = Source::new(&mut client.peer, schedule);
+                client.offer()?;
+                (Publisher::Peer(Box::new(client)), source)
+            }
+            None => (Publisher::Plain(bind(SocketAddr::new(address, 0))?), Source::plain(schedule)),
+        };
         let now = Instant::now();
         let mut swarm = Self {
-            media: media.clone(),
+            server,
+            address,
             receiver: Receiver::new(),
             queue: SendQueue::new(),
             identity,
-            clients: vec![publisher],
+            publisher,
+            subscribers: Vec::new(),
             source,
             live_since: None,
-            server: SocketAddr::from(([127, 0, 0, 1], media.udp_port())),
             next_look: now,
+            next_listen: now,
             scratch: Vec::with_capacity(2048),
             latencies: Vec::new(),
         };
-        swarm.until("the publisher's connection", |s| s.clients[0].connected)?;
-        swarm.source.negotiated(&swarm.clients[0].peer);
+        swarm.until("the publisher's connection", |s| s.publisher.client().is_none_or(|client| client.connected))?;
+        if let Publisher::Peer(client) = &swarm.publisher {
+            swarm.source.negotiated(&client.peer);
+        }
         Ok(swarm)
     }
 
     /// More subscribers enter, until there are so many; they receive both tracks.
     pub(crate) fn subscribe(&mut self, count: usize) -> io::Result<()> {
-        for member in self.clients.len() as MemberKey..=count as MemberKey {
-            let probe = member % PROBE_EVERY == PROBE_EVERY / 2;
-            self.clients.push(Client::new(&self.media, &self.identity, member, probe)?);
-            for kind in KINDS {
-                let (sid, publisher_sid) = (sid(kind).to_owned(), format!("PA_{PUBLISHER}"));
-                send(&self.media, MediaCommand::Subscribe { member, sid, publisher_sid, on: true })?;
-            }
-            send(&self.media, MediaCommand::StartSubscriber { member })?;
+        for number in self.subscribers.len() + 1..=count {
+            let probe = number % PROBE_EVERY == PROBE_EVERY / 2;
+            let signalling = self.server.subscriber()?;
+            let client = Client::new(&self.identity, IceRole::Controlled, self.address, signalling, probe)?;
+            self.subscribers.push(client);
+            // A source that keeps time does not stand still while others enter.
+            self.turn()?;
         }
-        let (counters, all) = (self.media.counters(), count as u64 + 1);
-        self.until("the subscribers' connections", |s| {
-            let ours = s.clients.iter().all(|c| c.connected);
-            ours && counters.peers_connected.load(std::sync::atomic::Ordering::Relaxed) == all
-        })
+        self.until("the subscribers' connections", |s| s.subscribers.iter().all(|client| client.connected))
     }
 
     /// From now on the source keeps time, going on where it was; or it stops.
@@ -126,21 +150,22 @@ impl Swarm {
 
     /// RTP packets that the subscribers received so far.
     pub(crate) fn received(&self) -> u64 {
-        self.clients[1..].iter().map(|c| c.media.packets).sum()
+        self.subscribers.iter().map(|client| client.media.packets).sum()
     }
 
-    /// Has every subscriber received something?
+    /// Has every subscriber received both tracks?
     pub(crate) fn everybody_receives(&self) -> bool {
-        self.clients[1..].iter().all(|c| c.media.packets > 0)
+        self.subscribers
+            .iter()
+            .all(|client| client.media.packets > client.media.video_packets && client.media.video_packets > 0)
     }
 
     /// Turns until something is true.
-    pub(crate) fn until(&mut self, what: &str, mut done: impl FnMut(&Self) -> bool) -> io::Result<()> {
+    pub(crate) fn until(&mut self, what: &str, mut done: impl FnMut(&mut Self) -> bool) -> io::Result<()> {
         let deadline = Instant::now() + PATIENCE;
         while !done(self) {
             if Instant::now() > deadline {
-                let counters = self.media.counters();
-                return Err(io::Error::other(format!("{what} did not come: {counters:?}")));
+                return Err(io::Error::other(format!("{what} did not come")));
             }
             self.turn()?;
         }
@@ -174,8 +199,13 @@ impl Swarm {
     }
 
     fn look(&mut self, now: Instant) -> io::Result<()> {
-        let Self { clients, receiver, queue, latencies, media, .. } = self;
-        for client in clients {
+        let listens = now >= self.next_listen;
+        if listens {
+            self.next_listen = now + LISTEN_INTERVAL;
+            self.server.tick()?;
+        }
+        let Self { publisher, subscribers, receiver, queue, latencies, source, .. } = self;
+        for client in publisher.client().into_iter().chain(subscribers) {
             client.drain(receiver, |arrived, packet| {
                 let payload = packet.payload();
                 if let Some(Ok(stamp)) = payload.get(STAMP_AT..STAMP_AT + 8).map(TryInto::try_into)
@@ -185,22 +215,28 @@ impl Swarm {
                     latencies.push(arrived.saturating_sub(sent).as_micros() as u32);
                 }
             })?;
-            client.look(now, media, queue)?;
+            if listens {
+                client.listen(now)?;
+            }
+            client.look(now, queue)?;
         }
-        let wanted = std::mem::take(&mut self.clients[0].media.key_frame_wanted);
-        self.source.schedule.key_frame_wanted |= wanted;
+        if let Some(client) = publisher.client() {
+            source.schedule.key_frame_wanted |= std::mem::take(&mut client.media.key_frame_wanted);
+        }
         self.send_reports(now);
         Ok(())
     }
 
     fn queue_next(&mut self) -> io::Result<()> {
         let (now, stamp) = (Instant::now(), unix_now().as_nanos() as u64);
-        let Self { source, clients, scratch, queue, server, .. } = self;
-        let publisher = &mut clients[0];
-        if !source.next(&mut publisher.peer, now, stamp, scratch) {
-            return Err(io::Error::other("the publisher cannot send"));
-        }
-        queue.push(&publisher.socket, *server, |buffer| buffer.extend_from_slice(scratch));
+        let Self { source, publisher, server, scratch, queue, .. } = self;
+        let kind = source.next(now, stamp, scratch);
+        let to = match publisher {
+            Publisher::Peer(client) => kind.and_then(|_| client.peer.seal_rtp(scratch)),
+            Publisher::Plain(_) => kind.and_then(|kind| server.plain(kind)),
+        };
+        let to = to.ok_or_else(|| io::Error::other("the publisher cannot send"))?;
+        queue.push(publisher.socket(), to, |buffer| buffer.extend_from_slice(scratch));
         Ok(())
     }
 
@@ -208,12 +244,11 @@ impl Swarm {
         let unix = unix_now();
         for at in 0..KINDS.len() {
             let due = self.source.reports()[at].poll_report(now, rtcp::ntp_from_unix(unix));
-            let Some(info) = due else { continue };
+            let (Some(info), Some(client)) = (due, self.publisher.client()) else { continue };
             self.scratch.clear();
             rtcp::sender_report(&mut self.scratch, &info, &[]);
-            let Self { clients, scratch, queue, server, .. } = self;
-            if clients[0].peer.seal_rtcp(scratch).is_some() {
-                queue.push(&clients[0].socket, *server, |buffer| buffer.extend_from_slice(scratch));
+            if let Some(to) = client.peer.seal_rtcp(&mut self.scratch) {
+                self.queue.push(&client.socket, to, |buffer| buffer.extend_from_slice(&self.scratch));
             }
         }
         self.flush();
@@ -221,14 +256,10 @@ impl Swarm {
 
     /// What is due goes out in one call, as `trtc-member` does it.
     fn flush(&mut self) {
-        self.queue.flush(&self.clients[0].socket);
+        self.queue.flush(self.publisher.socket());
     }
 }
 
 fn unix_now() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
-}
-
-fn send(media: &Media, command: MediaCommand) -> io::Result<()> {
-    media.send(command).map_err(io::Error::other)
 }

@@ -11,6 +11,14 @@ pub(crate) struct Time {
     pub(crate) waited: u64,
 }
 
+impl Time {
+    /// Of a file called `schedstat`.
+    pub(crate) fn parse(text: &str) -> Self {
+        let mut fields = text.split(' ').map(|field| field.trim().parse().unwrap_or(0));
+        Self { ran: fields.next().unwrap_or(0), waited: fields.next().unwrap_or(0) }
+    }
+}
+
 /// A thread's entry below `/proc`.
 pub(crate) struct Thread(PathBuf);
 
@@ -33,8 +41,6 @@ impl Thread {
 
     /// Its time so far.
     pub(crate) fn time(&self) -> io::Result<Time> {
-        let text = std::fs::read_to_string(self.0.join("schedstat"))?;
-        let mut fields = text.split(' ').map(|field| field.trim().parse().unwrap_or(0));
-        Ok(Time { ran: fields.next().unwrap_or(0), waited: fields.next().unwrap_or(0) })
+        Ok(Time::parse(&std::fs::read_to_string(self.0.join("schedstat"))?))
     }
 }
