@@ -22,12 +22,15 @@ pub struct Arguments {
     /// Address for HTTP and media; `::` takes IPv4 and IPv6.
     #[arg(long, value_name = "ADDRESS")]
     bind: Option<IpAddr>,
-    /// HTTP and WebSocket port; 0 picks a free one (and a free UDP port, unless one is given).
+    /// HTTP and WebSocket port; 0 picks a free one (and free media ports, unless they are given).
     #[arg(long)]
     port: Option<u16>,
     /// UDP port for media; 0 picks a free one.
     #[arg(long)]
     udp_port: Option<u16>,
+    /// TCP port for media, for clients behind networks that block UDP; 0 picks a free one.
+    #[arg(long)]
+    tcp_port: Option<u16>,
     /// Address that clients are told to send media to, in place of those of this machine; may be repeated.
     #[arg(long, value_name = "ADDRESS")]
     public_ip: Vec<IpAddr>,
@@ -43,6 +46,7 @@ struct Ready {
     http: String,
     ws: String,
     udp: u16,
+    tcp: Option<u16>,
     #[serde(flatten)]
     dev: Option<DevKeys>,
 }
@@ -91,11 +95,14 @@ fn configure(arguments: &Arguments) -> Result<(Settings, ServerConfig), String> 
     if let Some(port) = arguments.port {
         settings.port = port;
         if port == 0 {
-            settings.udp_port = 0;
+            (settings.udp_port, settings.tcp_port) = (0, 0);
         }
     }
     if let Some(port) = arguments.udp_port {
         settings.udp_port = port;
+    }
+    if let Some(port) = arguments.tcp_port {
+        settings.tcp_port = port;
     }
     if !arguments.public_ip.is_empty() {
         settings.public_ips.clone_from(&arguments.public_ip);
@@ -115,6 +122,7 @@ async fn serve(config: ServerConfig) -> Result<(), String> {
         http: format!("http://{}", server.http_addr()),
         ws: format!("ws://{}", server.http_addr()),
         udp: server.udp_port(),
+        tcp: server.tcp_port(),
         dev: config.dev.then_some(DevKeys {
             api_key: config.api_key,
             api_secret: config.api_secret,

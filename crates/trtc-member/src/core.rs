@@ -201,15 +201,7 @@ impl Core {
         self.opening = false;
         let [publisher, subscriber] = addresses;
         let config = |ice, address| {
-            Arc::new(Config {
-                ice,
-                local_candidates: vec![address],
-                answer_setup: Setup::Passive,
-                transport_cc: true,
-                remb: true,
-                accept_any_codec: false,
-                answer_rids: false,
-            })
+            Arc::new(Config { ice, local_candidates: vec![address], answer_setup: Setup::Passive, ..Config::default() })
         };
         let mut peers = [
             Peer::new(config(IceRole::Controlling, publisher), self.identity.clone()),

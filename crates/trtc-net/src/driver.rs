@@ -1,6 +1,6 @@
 //! The process-wide `trtc-net` thread: the sockets and timers of all memberships. It starts with the first machine and ends after
 //! the last; [`shutdown`] joins it, so that a library that holds it can be unloaded.
-use crate::batch::{BATCH, Receiver, SendQueue, bind};
+use crate::batch::{BATCH, Receiver, SendQueue, bind, mapped};
 use crate::url::ServerUrl;
 use crate::websocket::{Progress, WebSocket};
 use bytes::Bytes;
@@ -9,7 +9,7 @@ use mio::{Events, Interest, Poll, Registry, Token, Waker};
 use parking_lot::{Condvar, Mutex};
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::{JoinHandle, ThreadId};
@@ -228,7 +228,10 @@ struct Slot {
     readable: [bool; SOCKETS],
     websocket: Option<WebSocket>,
     websocket_ready: bool,
+    /// Our address on the way to the WebSocket's server.
     local: IpAddr,
+    /// The UDP sockets are of IPv6, and speak IPv4 too.
+    v6: bool,
     dirty: bool,
     timeout: Option<Instant>,
 }
@@ -378,6 +381,7 @@ impl Driver {
                 if let Some((udp, queue)) =
                     slot.udp.get(socket).and_then(Option::as_ref).zip(self.queues.get_mut(socket))
                 {
+                    let to = if slot.v6 { mapped(to) } else { to };
                     queue.push(udp, to, |out| out.extend_from_slice(&data));
                 }
                 false
@@ -429,6 +433,7 @@ impl Slot {
             websocket: None,
             websocket_ready: false,
             local: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            v6: false,
             dirty: true,
             timeout: None,
         }
@@ -471,9 +476,15 @@ fn drive_websocket(slot: &mut Slot, registry: &Registry, id: u32) {
 }
 
 fn open_udp(slot: &mut Slot, registry: &Registry, id: u32) -> Result<[SocketAddr; SOCKETS], String> {
-    let ip = media_ip(slot.local);
+    let ip = slot.local;
     // A socket on a loopback address cannot reach the outside, one on a network's address can only reach that network.
-    let any = if ip.is_loopback() || ip.is_ipv6() { ip } else { Ipv4Addr::UNSPECIFIED.into() };
+    let any: IpAddr = match ip {
+        IpAddr::V4(v4) if v4.is_loopback() => ip,
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        // Both families: the server may take media over the other one.
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    slot.v6 = any.is_ipv6();
     let mut addresses = [SocketAddr::new(ip, 0); SOCKETS];
     for (index, address) in addresses.iter_mut().enumerate() {
         let mut socket = bind((any, 0).into()).map_err(|e| format!("cannot bind a UDP socket: {e}"))?;
@@ -484,20 +495,4 @@ fn open_udp(slot: &mut Slot, registry: &Registry, id: u32) -> Result<[SocketAddr
         slot.readable[index] = false;
     }
     Ok(addresses)
-}
-
-/// Media runs over IPv4 where it can, also when the signalling came over IPv6.
-fn media_ip(signalling: IpAddr) -> IpAddr {
-    match signalling {
-        IpAddr::V4(_) => signalling,
-        IpAddr::V6(v6) if v6.is_loopback() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(_) => route_ip().unwrap_or(signalling),
-    }
-}
-
-fn route_ip() -> Option<IpAddr> {
-    // Connecting a UDP socket sends nothing; it only asks the routing table. The address is reserved for documentation.
-    let socket = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
-    socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
-    socket.local_addr().ok().map(|a| a.ip())
 }

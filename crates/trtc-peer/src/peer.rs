@@ -329,6 +329,7 @@ impl Peer {
             fingerprint: self.identity.fingerprint(),
             setup,
             candidates: &self.config.local_candidates,
+            tcp_candidates: &self.config.tcp_candidates,
         };
         sdp::write(&head, self.negotiation.local())
     }

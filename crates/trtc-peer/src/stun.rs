@@ -156,7 +156,7 @@ impl Builder {
         let mask: [u8; 16] = self.0[4..20].try_into().expect("header is 20 bytes");
         let port = address.port().to_be_bytes();
         let mut value = vec![0, 1, port[0] ^ mask[0], port[1] ^ mask[1]];
-        match address.ip() {
+        match address.ip().to_canonical() {
             IpAddr::V4(ip) => value.extend(ip.octets().iter().zip(mask).map(|(byte, mask)| byte ^ mask)),
             IpAddr::V6(ip) => {
                 value[1] = 2;

@@ -46,6 +46,8 @@ pub struct Config {
     pub ice: IceRole,
     /// Host candidates written into our descriptions.
     pub local_candidates: Vec<SocketAddr>,
+    /// Passive TCP candidates (RFC 6544) written behind them.
+    pub tcp_candidates: Vec<SocketAddr>,
     /// DTLS part when the offer leaves the choice.
     pub answer_setup: Setup,
     /// Negotiate transport-wide feedback (wins over `remb` where the other side has both).
@@ -65,6 +67,7 @@ impl Default for Config {
         Self {
             ice: IceRole::Controlled,
             local_candidates: Vec::new(),
+            tcp_candidates: Vec::new(),
             answer_setup: Setup::Passive,
             transport_cc: true,
             remb: true,

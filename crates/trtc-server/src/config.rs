@@ -8,6 +8,7 @@ pub use value::{Seconds, Secret};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
+use trtc_net::batch::StreamLimits;
 
 /// Everything a server needs to know.
 #[derive(Clone, Debug)]
@@ -16,6 +17,11 @@ pub struct ServerConfig {
     pub bind_http: SocketAddr,
     /// Where media is received; port 0 picks a free one.
     pub udp: SocketAddr,
+    /// Where TCP connections with media are taken, for clients behind networks that block UDP (RFC 6544); port 0 picks a free
+    /// one, `None` takes none.
+    pub tcp: Option<SocketAddr>,
+    /// How many of them, and how long they may be silent.
+    pub stream_limits: StreamLimits,
     /// Where clients are told to send media instead of the bound address: a public address in front of a NAT. Port 0 stands for
     /// the bound port; empty for the bound address.
     pub public_candidates: Vec<SocketAddr>,
@@ -65,6 +71,8 @@ impl ServerConfig {
         Self {
             bind_http: SocketAddr::new(loopback, http_port),
             udp: SocketAddr::new(loopback, udp_port),
+            tcp: None,
+            stream_limits: StreamLimits::default(),
             public_candidates: Vec::new(),
             api_key: DEV_API_KEY.to_owned(),
             api_secret: DEV_API_SECRET.to_owned(),

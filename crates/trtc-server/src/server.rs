@@ -34,11 +34,13 @@ impl Server {
         let public_candidates = config.public_candidates.clone();
         let media = Media::start(MediaConfig {
             public_candidates,
+            tcp: config.tcp,
+            stream_limits: config.stream_limits,
             answer_timeout: config.answer_timeout,
             commands_max: config.media_queue,
             ..MediaConfig::new(config.udp)
         })
-        .map_err(|e| bind("UDP", config.udp, e))?;
+        .map_err(|e| bind("media", config.udp, e))?;
         let shared = Shared::new(config, media);
         let router = http::router(shared.clone());
         let accept = tokio::spawn(listen::serve(listener, shared.clone(), router));
@@ -55,6 +57,12 @@ impl Server {
     #[must_use]
     pub fn udp_port(&self) -> u16 {
         self.shared.media.udp_port()
+    }
+
+    /// The TCP port of media.
+    #[must_use]
+    pub fn tcp_port(&self) -> Option<u16> {
+        self.shared.media.tcp_port()
     }
 
     /// Signalling counters.

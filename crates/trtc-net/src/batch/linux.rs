@@ -1,6 +1,6 @@
 //! `recvmmsg` and `sendmmsg`, which have no safe wrapper among our dependencies: the only file of this crate with `unsafe`.
 use super::queue::Slot;
-use super::{BATCH, BatchCounters, DATAGRAM_MAX, QUEUE, Receiver, UdpSocket};
+use super::{BATCH, BatchCounters, DATAGRAM_MAX, QUEUE, Receiver, UdpSocket, canonical};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::fd::AsRawFd;
@@ -219,7 +219,8 @@ fn address_of(name: &libc::sockaddr_in6) -> Option<SocketAddr> {
         }
         libc::AF_INET6 => {
             let ip = Ipv6Addr::from(name.sin6_addr.s6_addr);
-            Some(SocketAddrV6::new(ip, u16::from_be(name.sin6_port), name.sin6_flowinfo, name.sin6_scope_id).into())
+            // Without a flow label: such an address is a TCP connection's.
+            Some(canonical(SocketAddrV6::new(ip, u16::from_be(name.sin6_port), 0, name.sin6_scope_id).into()))
         }
         _ => None,
     }

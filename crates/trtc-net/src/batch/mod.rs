@@ -1,11 +1,12 @@
 //! UDP in batches: one system call receives up to [`BATCH`] datagrams or sends as many trains of them, through buffers that live
-//! as long as the socket.
+//! as long as the socket. A socket on an IPv6 address speaks IPv4 too; addresses are shown in their own family.
 #[cfg(target_os = "linux")]
 #[allow(unsafe_code)]
 mod linux;
 #[cfg(not(target_os = "linux"))]
 mod portable;
 mod queue;
+mod stream;
 #[cfg(test)]
 mod tests;
 
@@ -14,13 +15,16 @@ use linux::{TRAIN_MAX, send};
 #[cfg(not(target_os = "linux"))]
 use portable::{TRAIN_MAX, send};
 pub use queue::SendQueue;
+pub use stream::{StreamCounters, StreamLimits, is_stream};
 
-use mio::net::UdpSocket;
+use mio::net::{TcpListener, UdpSocket};
 use mio::{Events, Interest, Poll, Token, Waker};
+use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use stream::{Streams, Used, next_frame};
 
 /// Datagrams received, or trains sent, by one system call.
 pub const BATCH: usize = 64;
@@ -31,6 +35,9 @@ pub const DATAGRAM_MAX: usize = 2048;
 
 const SOCKET: Token = Token(0);
 const WAKE: Token = Token(1);
+const LISTENER: Token = Token(2);
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 1024;
 
 /// A socket with its buffers and a wait: what a server's media thread runs on.
 pub struct UdpBatch {
@@ -77,14 +84,30 @@ impl UdpBatch {
         let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
         let socket = Arc::new(socket);
         Ok(Self {
-            sender: UdpSender { socket: socket.clone(), queue: SendQueue::new() },
+            sender: UdpSender { socket: socket.clone(), queue: SendQueue::new(), v6: address.is_ipv6(), streams: None },
             socket,
             receiver: Receiver::new(),
             poll,
-            events: Events::with_capacity(4),
+            events: Events::with_capacity(256),
             waker,
             maybe_readable: true,
         })
+    }
+
+    /// Takes datagrams over TCP too (RFC 6544, RFC 4571); returns the bound address.
+    ///
+    /// # Errors
+    /// Those of `bind`, `listen` and `epoll`.
+    pub fn listen(&mut self, address: SocketAddr, limits: StreamLimits) -> io::Result<SocketAddr> {
+        let socket = socket(address, Type::STREAM, Protocol::TCP)?;
+        #[cfg(unix)]
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        let listener = TcpListener::from_std(socket.into());
+        let bound = listener.local_addr()?;
+        self.sender.streams = Some(Box::new(Streams::new(listener, LISTENER, self.poll.registry(), limits)?));
+        Ok(bound)
     }
 
     /// The bound address.
@@ -106,8 +129,14 @@ impl UdpBatch {
     /// # Errors
     /// Those of `epoll_wait`, except interruption.
     pub fn wait(&mut self, timeout: Option<Duration>) -> io::Result<Wake> {
+        let mut streams = self.sender.streams.as_deref_mut();
         // Readiness is edge-triggered: what the last `recv` left behind will not be told again.
-        let timeout = if self.maybe_readable { Some(Duration::ZERO) } else { timeout };
+        let timeout = if self.maybe_readable || streams.as_ref().is_some_and(|streams| streams.is_ready()) {
+            Some(Duration::ZERO)
+        } else {
+            let due = streams.as_ref().and_then(|streams| streams.timeout());
+            timeout.into_iter().chain(due.map(|at| at.saturating_duration_since(Instant::now()))).min()
+        };
         match self.poll.poll(&mut self.events, timeout) {
             Ok(()) => {}
             Err(e) if e.kind() == io::ErrorKind::Interrupted => return Ok(Wake::default()),
@@ -115,12 +144,17 @@ impl UdpBatch {
         }
         let mut wake = Wake::default();
         for event in &self.events {
-            match event.token() {
-                SOCKET => self.maybe_readable = true,
+            match (event.token(), &mut streams) {
+                (SOCKET, _) => self.maybe_readable = true,
+                (LISTENER, Some(streams)) => streams.note_accept(),
+                (token, Some(streams)) if token.0 >= stream::FIRST_TOKEN => {
+                    streams.note(token, event.is_readable(), event.is_writable());
+                }
                 _ => wake.woken = true,
             }
         }
-        wake.readable = self.maybe_readable;
+        let due = |streams: &Streams| streams.is_ready() || streams.timeout().is_some_and(|at| at <= Instant::now());
+        wake.readable = self.maybe_readable || streams.is_some_and(|streams| due(streams));
         Ok(wake)
     }
 
@@ -137,10 +171,48 @@ impl UdpBatch {
     /// # Errors
     /// Those of `recvmmsg`; an empty socket is `Ok(0)`.
     pub fn recv_and_send(&mut self, mut f: impl FnMut(&mut UdpSender, SocketAddr, &mut [u8])) -> io::Result<usize> {
+        let over_tcp = self.receive_streams(&mut f);
+        if !self.maybe_readable {
+            return Ok(over_tcp);
+        }
         let sender = &mut self.sender;
         let taken = self.receiver.receive(&self.socket, |from, datagram| f(sender, from, datagram))?;
         self.maybe_readable = taken == BATCH;
-        Ok(taken)
+        Ok(taken + over_tcp)
+    }
+
+    fn receive_streams(&mut self, f: &mut impl FnMut(&mut UdpSender, SocketAddr, &mut [u8])) -> usize {
+        let Some(streams) = &mut self.sender.streams else { return 0 };
+        let now = Instant::now();
+        streams.tend(now);
+        let mut taken = 0;
+        for index in streams.take_readable() {
+            let Some((label, mut bytes)) = self.sender.streams.as_mut().and_then(|s| s.read(now, index)) else {
+                continue;
+            };
+            let mut used = 0;
+            let used = loop {
+                let frame = match next_frame(&bytes, used) {
+                    Ok(Some(frame)) => frame,
+                    Ok(None) => break Used::Bytes(used),
+                    Err(()) => break Used::Garbage,
+                };
+                used = frame.end;
+                let datagram = &mut bytes[frame];
+                if datagram.is_empty() {
+                    continue;
+                }
+                if !self.sender.streams.as_mut().is_some_and(|streams| streams.admits(index, datagram)) {
+                    break Used::Bytes(used);
+                }
+                f(&mut self.sender, label, datagram);
+                taken += 1;
+            };
+            if let Some(streams) = &mut self.sender.streams {
+                streams.done(index, bytes, used);
+            }
+        }
+        taken
     }
 
     /// The sending half.
@@ -169,23 +241,37 @@ impl UdpBatch {
     pub fn sent(&self) -> BatchCounters {
         self.sender.queue.counters
     }
+
+    /// What went over TCP so far.
+    #[must_use]
+    pub fn streamed(&self) -> StreamCounters {
+        self.sender.streams.as_ref().map_or_else(StreamCounters::default, |streams| streams.counters)
+    }
 }
 
-/// A send queue with its socket.
+/// A send queue with its socket, and the TCP connections beside it.
 pub struct UdpSender {
     socket: Arc<UdpSocket>,
     queue: SendQueue,
+    v6: bool,
+    streams: Option<Box<Streams>>,
 }
 
 impl UdpSender {
     /// Queues a datagram that `fill` writes into an empty buffer (left empty: nothing is queued). A full batch goes out at once.
     pub fn push(&mut self, to: SocketAddr, fill: impl FnOnce(&mut Vec<u8>)) {
-        self.queue.push(&self.socket, to, fill);
+        match &mut self.streams {
+            Some(streams) if is_stream(&to) => streams.push(to, fill),
+            _ => self.queue.push(&self.socket, if self.v6 { mapped(to) } else { to }, fill),
+        }
     }
 
     /// Sends what is queued. Datagrams that the kernel refuses are dropped and counted, as the network would do.
     pub fn flush(&mut self) {
         self.queue.flush(&self.socket);
+        if let Some(streams) = &mut self.streams {
+            streams.flush();
+        }
     }
 
     /// Sent so far.
@@ -210,13 +296,41 @@ impl Default for Receiver {
     }
 }
 
-/// A non-blocking socket with large kernel buffers.
+/// A non-blocking socket with large kernel buffers; on an IPv6 address for both families.
 ///
 /// # Errors
 /// Those of `bind`.
 pub fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = UdpSocket::bind(address)?;
+    let socket = socket(address, Type::DGRAM, Protocol::UDP)?;
+    socket.bind(&address.into())?;
+    let socket = UdpSocket::from_std(socket.into());
     #[cfg(target_os = "linux")]
     linux::enlarge_buffers(&socket);
     Ok(socket)
+}
+
+fn socket(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
+    if address.is_ipv6() {
+        // Not every system has it as the default.
+        socket.set_only_v6(false)?;
+    }
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// An address as a socket of IPv6 wants it (RFC 4291 section 2.5.5.2).
+pub(crate) fn mapped(address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(v4) => SocketAddr::new(v4.to_ipv6_mapped().into(), address.port()),
+        IpAddr::V6(_) => address,
+    }
+}
+
+/// An address in its own family.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    match address.ip().to_canonical() {
+        ip @ IpAddr::V4(_) => SocketAddr::new(ip, address.port()),
+        IpAddr::V6(_) => address,
+    }
 }

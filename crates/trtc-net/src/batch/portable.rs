@@ -1,7 +1,8 @@
 //! A system call for each datagram, where the batches of Linux do not exist.
 use super::queue::Slot;
-use super::{BATCH, BatchCounters, DATAGRAM_MAX, Receiver, UdpSocket};
+use super::{BATCH, BatchCounters, DATAGRAM_MAX, Receiver, UdpSocket, canonical};
 use std::io;
+use std::net::SocketAddr;
 
 /// No trains.
 pub(super) const TRAIN_MAX: usize = 1;
@@ -26,7 +27,7 @@ impl Receiver {
                     taken += 1;
                     self.counters.datagrams += 1;
                     self.counters.bytes += length as u64;
-                    f(from, &mut self.buffers[..length]);
+                    f(canonical(from), &mut self.buffers[..length]);
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
                 // Some systems report an unreachable peer, or a datagram that was too long, here.

@@ -28,6 +28,7 @@ fn what_we_write_is_what_we_read() {
     let credentials = Credentials { ufrag: "abcd".into(), password: "x".repeat(24) };
     let candidates = ["192.0.2.1:5000".parse().unwrap(), "[2001:db8::1]:5000".parse().unwrap()];
     let head = Head {
+        tcp_candidates: &[],
         session_id: 1,
         version: 2,
         ice_lite: true,

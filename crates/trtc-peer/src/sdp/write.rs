@@ -6,6 +6,11 @@ use crate::types::CodecSpec;
 use std::fmt::{self, Write};
 use std::net::SocketAddr;
 
+/// Type preference of host candidates (RFC 8445 5.1.2.2).
+const UDP_HOST: u32 = 126;
+/// Less than any of UDP (RFC 6544 4.2); the value of libwebrtc.
+const TCP_HOST: u32 = 90;
+
 /// What a description says about the transport.
 pub(crate) struct Head<'a> {
     pub session_id: u64,
@@ -15,6 +20,7 @@ pub(crate) struct Head<'a> {
     pub fingerprint: &'a str,
     pub setup: &'a str,
     pub candidates: &'a [SocketAddr],
+    pub tcp_candidates: &'a [SocketAddr],
 }
 
 /// The whole text.
@@ -77,12 +83,16 @@ fn write_transport(out: &mut String, head: &Head<'_>, section: &Section, first: 
     write!(out, "a=mid:{}\r\na=ice-ufrag:{ufrag}\r\na=ice-pwd:{password}\r\n", section.mid)?;
     write!(out, "a=ice-options:trickle\r\na=fingerprint:sha-256 {}\r\na=setup:{}\r\n", head.fingerprint, head.setup)?;
     if first {
-        for (at, address) in head.candidates.iter().enumerate() {
-            // RFC 8445 5.1.2: host preference 126, the first address is preferred
-            let priority = (126u32 << 24) + ((65_535 - at as u32 % 65_535) << 8) + 255;
+        let mut foundation = 0;
+        let mut candidate = |address: &SocketAddr, preference: u32, protocol: &str, tail: &str| {
+            foundation += 1;
+            // RFC 8445 5.1.2: the first address is preferred
+            let priority = (preference << 24) + ((65_535 - (foundation - 1) % 65_535) << 8) + 255;
             let (ip, port) = (address.ip(), address.port());
-            write!(out, "a=candidate:{} 1 udp {priority} {ip} {port} typ host\r\n", at + 1)?;
-        }
+            write!(out, "a=candidate:{foundation} 1 {protocol} {priority} {ip} {port} typ host{tail}\r\n")
+        };
+        head.candidates.iter().try_for_each(|address| candidate(address, UDP_HOST, "udp", ""))?;
+        head.tcp_candidates.iter().try_for_each(|address| candidate(address, TCP_HOST, "tcp", " tcptype passive"))?;
         if !head.candidates.is_empty() {
             out.write_str("a=end-of-candidates\r\n")?;
         }

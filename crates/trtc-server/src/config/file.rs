@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
+use trtc_net::batch::StreamLimits;
 
 /// Shortest API secret in characters: HMAC-SHA256 wants a key as long as its hash (RFC 2104 section 3).
 pub const API_SECRET_MIN: usize = 32;
@@ -20,6 +21,10 @@ pub struct Settings {
     pub port: u16,
     /// UDP port of media; 0 picks a free one.
     pub udp_port: u16,
+    /// TCP port of media, for clients behind networks that block UDP; 0 picks a free one.
+    pub tcp_port: u16,
+    /// Take media over TCP at all.
+    pub ice_tcp: bool,
     /// Addresses that clients are told to send media to; empty for those of this machine.
     pub public_ips: Vec<IpAddr>,
     /// API keys and secrets of access tokens, as of a LiveKit server.
@@ -43,6 +48,12 @@ pub struct Limits {
     /// Members of one room.
     #[serde(deserialize_with = "count::<_, 1, 100_000>")]
     pub members_per_room: usize,
+    /// TCP connections with media.
+    #[serde(deserialize_with = "count::<_, 1, 65_534>")]
+    pub media_connections: usize,
+    /// TCP connections with media from one IP address.
+    #[serde(deserialize_with = "count::<_, 1, 65_534>")]
+    pub media_connections_per_address: usize,
 }
 
 /// How long a server waits, in seconds.
@@ -65,6 +76,8 @@ impl Default for Settings {
             bind: Ipv4Addr::UNSPECIFIED.into(),
             port: 7880,
             udp_port: 7882,
+            tcp_port: 7881,
+            ice_tcp: true,
             public_ips: Vec::new(),
             keys: BTreeMap::new(),
             limits: Limits::default(),
@@ -77,7 +90,12 @@ impl Default for Settings {
 impl Default for Limits {
     fn default() -> Self {
         let config = ServerConfig::dev(0, 0);
-        Self { rooms: config.max_rooms, members_per_room: config.max_members }
+        Self {
+            rooms: config.max_rooms,
+            members_per_room: config.max_members,
+            media_connections: config.stream_limits.connections,
+            media_connections_per_address: config.stream_limits.per_address,
+        }
     }
 }
 
@@ -181,6 +199,12 @@ impl Settings {
         Ok(ServerConfig {
             bind_http: SocketAddr::new(self.bind, self.port),
             udp: SocketAddr::new(self.bind, self.udp_port),
+            tcp: self.ice_tcp.then_some(SocketAddr::new(self.bind, self.tcp_port)),
+            stream_limits: StreamLimits {
+                connections: self.limits.media_connections,
+                per_address: self.limits.media_connections_per_address,
+                ..base.stream_limits
+            },
             public_candidates: self.public_ips.iter().map(|ip| SocketAddr::new(*ip, 0)).collect(),
             api_key: api_key.clone(),
             api_secret: api_secret.reveal().to_owned(),

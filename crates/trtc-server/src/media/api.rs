@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use trtc_net::batch::{StreamCounters, StreamLimits};
 use trtc_types::MediaKind;
 
 /// Names a room membership for the life of the process; never reused.
@@ -20,6 +21,10 @@ pub struct MediaConfig {
     pub threads: usize,
     /// What clients are told to send to; a port of 0 is replaced by the bound one, empty means the bound address.
     pub public_candidates: Vec<SocketAddr>,
+    /// Where TCP connections with media are taken (RFC 6544); port 0 picks a free one, `None` takes none.
+    pub tcp: Option<SocketAddr>,
+    /// How many of them, and how long they may be silent.
+    pub stream_limits: StreamLimits,
     /// An offer must be answered within this time.
     pub answer_timeout: Duration,
     /// Commands that may wait for the media thread.
@@ -31,7 +36,15 @@ impl MediaConfig {
     #[must_use]
     pub fn new(bind: SocketAddr) -> Self {
         let answer_timeout = Duration::from_secs(15);
-        Self { bind, threads: 1, public_candidates: Vec::new(), answer_timeout, commands_max: 4096 }
+        Self {
+            bind,
+            threads: 1,
+            public_candidates: Vec::new(),
+            tcp: None,
+            stream_limits: StreamLimits::default(),
+            answer_timeout,
+            commands_max: 4096,
+        }
     }
 }
 
@@ -320,9 +333,37 @@ counters! {
     receive_calls,
     /// System calls that sent, a batch each.
     send_calls,
+    /// TCP connections with media accepted.
+    tcp_accepted,
+    /// TCP connections closed at once: too many, in all or of one address.
+    tcp_refused,
+    /// TCP connections closed because they sent something else than framed STUN, DTLS and media.
+    tcp_garbage,
+    /// TCP connections closed because they proved nothing in time, or fell silent.
+    tcp_timeouts,
+    /// Datagrams received over TCP.
+    tcp_in,
+    /// Datagrams queued for TCP.
+    tcp_out,
+    /// Datagrams dropped because their TCP connection was too slow or gone.
+    tcp_dropped,
 }
 
 impl MediaCounters {
+    pub(super) fn streamed(&self, so_far: &StreamCounters) {
+        for (counter, value) in [
+            (&self.tcp_accepted, so_far.accepted),
+            (&self.tcp_refused, so_far.refused),
+            (&self.tcp_garbage, so_far.garbage),
+            (&self.tcp_timeouts, so_far.timeouts),
+            (&self.tcp_in, so_far.datagrams_in),
+            (&self.tcp_out, so_far.datagrams_out),
+            (&self.tcp_dropped, so_far.dropped),
+        ] {
+            counter.store(value, Ordering::Relaxed);
+        }
+    }
+
     pub(super) fn add(counter: &AtomicU64, n: u64) {
         counter.fetch_add(n, Ordering::Relaxed);
     }

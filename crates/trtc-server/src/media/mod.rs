@@ -30,6 +30,7 @@ struct Inner {
     waker: Arc<mio::Waker>,
     stop: Arc<AtomicBool>,
     udp_port: u16,
+    tcp_port: Option<u16>,
     counters: Arc<MediaCounters>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -44,9 +45,10 @@ impl Media {
         let counters = Arc::new(MediaCounters::default());
         let stop = Arc::new(AtomicBool::new(false));
         let worker = worker::Worker::new(&config, receiver, stop.clone(), counters.clone())?;
-        let (udp_port, waker) = (worker.udp_port(), worker.waker());
+        let (udp_port, tcp_port, waker) = (worker.udp_port(), worker.tcp_port(), worker.waker());
         let thread = std::thread::Builder::new().name("trtc-media-0".into()).spawn(move || worker.run())?;
-        let inner = Inner { commands: sender, waker, stop, udp_port, counters, thread: Mutex::new(Some(thread)) };
+        let inner =
+            Inner { commands: sender, waker, stop, udp_port, tcp_port, counters, thread: Mutex::new(Some(thread)) };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -54,6 +56,12 @@ impl Media {
     #[must_use]
     pub fn udp_port(&self) -> u16 {
         self.inner.udp_port
+    }
+
+    /// The port of TCP connections with media.
+    #[must_use]
+    pub fn tcp_port(&self) -> Option<u16> {
+        self.inner.tcp_port
     }
 
     /// Hands a command over without blocking.

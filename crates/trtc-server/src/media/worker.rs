@@ -3,7 +3,7 @@ use super::api::{MediaCommand, MediaConfig, MediaCounters};
 use super::state::State;
 use crossbeam_channel::Receiver;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -17,6 +17,7 @@ const COMMANDS_TIME: Duration = Duration::from_millis(1);
 pub(super) struct Worker {
     udp: UdpBatch,
     udp_port: u16,
+    tcp_port: Option<u16>,
     commands: Receiver<MediaCommand>,
     stop: Arc<AtomicBool>,
     state: State,
@@ -29,13 +30,17 @@ impl Worker {
         stop: Arc<AtomicBool>,
         counters: Arc<MediaCounters>,
     ) -> io::Result<Self> {
-        let udp = UdpBatch::bind(config.bind)?;
+        let mut udp = UdpBatch::bind(config.bind)?;
         let bound = udp.local_addr()?;
+        let tcp = config.tcp.map(|at| udp.listen(at, config.stream_limits)).transpose()?;
+        let local_candidates = candidates(config, bound);
+        let tcp_candidates = tcp.map(|tcp| on_port(&local_candidates, tcp.port())).unwrap_or_default();
         let unix_now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
         let identity = Identity::generate(unix_now).map_err(|e| io::Error::other(e.to_string()))?;
         let publisher = Config {
             ice: IceRole::Lite,
-            local_candidates: candidates(config, bound),
+            local_candidates,
+            tcp_candidates,
             answer_setup: Setup::Passive,
             transport_cc: true,
             remb: false,
@@ -46,11 +51,16 @@ impl Worker {
         let subscriber = Config { transport_cc: false, remb: true, answer_rids: false, ..publisher.clone() };
         let (identity, answer_timeout) = (Arc::new(identity), config.answer_timeout);
         let state = State::new(identity, Arc::new(publisher), Arc::new(subscriber), counters, answer_timeout);
-        Ok(Self { udp, udp_port: bound.port(), commands, stop, state })
+        let tcp_port = tcp.map(|tcp| tcp.port());
+        Ok(Self { udp, udp_port: bound.port(), tcp_port, commands, stop, state })
     }
 
     pub(super) fn udp_port(&self) -> u16 {
         self.udp_port
+    }
+
+    pub(super) fn tcp_port(&self) -> Option<u16> {
+        self.tcp_port
     }
 
     pub(super) fn waker(&self) -> Arc<mio::Waker> {
@@ -108,6 +118,7 @@ impl Worker {
         counters.datagrams_out.store(sent.datagrams, Ordering::Relaxed);
         counters.bytes_out.store(sent.bytes, Ordering::Relaxed);
         counters.send_errors.store(sent.dropped, Ordering::Relaxed);
+        counters.streamed(&self.udp.streamed());
         received
     }
 }
@@ -121,14 +132,27 @@ fn candidates(config: &MediaConfig, bound: SocketAddr) -> Vec<SocketAddr> {
     if !bound.ip().is_unspecified() {
         return vec![bound];
     }
-    let mut found = vec![with_port(Ipv4Addr::LOCALHOST.into(), 0)];
-    // Connecting a UDP socket sends nothing; it tells which address the default route would use.
-    let outward = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).and_then(|socket| {
-        socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9))?;
-        socket.local_addr()
-    });
-    if let Ok(address) = outward {
-        found.insert(0, with_port(address.ip(), 0));
-    }
+    let outward = [IpAddr::from(TEST_NET_V4), IpAddr::from(TEST_NET_V6)].map(outward);
+    let loopback = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()].map(Some);
+    let takes = |ip: &IpAddr| ip.is_ipv4() || bound.is_ipv6();
+    outward.into_iter().chain(loopback).flatten().filter(takes).map(|ip| with_port(ip, 0)).collect()
+}
+
+/// Reserved for documentation (RFC 5737, RFC 3849): a place beyond the default route.
+const TEST_NET_V4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+const TEST_NET_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+
+/// Our address on the way to another. Connecting a UDP socket sends nothing; it only asks the routing table.
+fn outward(to: IpAddr) -> Option<IpAddr> {
+    let any: IpAddr = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    socket.connect((to, 9)).ok()?;
+    socket.local_addr().ok().map(|address| address.ip())
+}
+
+/// The same hosts, each once, on another port.
+fn on_port(addresses: &[SocketAddr], port: u16) -> Vec<SocketAddr> {
+    let mut found: Vec<SocketAddr> = addresses.iter().map(|a| SocketAddr::new(a.ip(), port)).collect();
+    found.dedup();
     found
 }
