@@ -41,8 +41,14 @@ pub const TRTC_ERR_INVALID_USER_ID: i32 = -3319;
 pub const TRTC_ERR_INVALID_USER_SIG: i32 = -3320;
 /// Already in a room, or entering one.
 pub const TRTC_ERR_ENTER_ROOM_REFUSED: i32 = -3340;
+/// The PrivateMapKey is missing, wrong or expired.
+pub const TRTC_ERR_INVALID_PRIVATE_MAPKEY: i32 = -100006;
 /// The server refused the ticket.
 pub const TRTC_ERR_USER_SIG_CHECK_FAILED: i32 = -100018;
+/// The PrivateMapKey does not allow to create the room.
+pub const TRTC_ERR_NO_RIGHT_TO_CREATE_ROOM: i32 = -102010;
+/// The PrivateMapKey does not allow to enter the room.
+pub const TRTC_ERR_NO_RIGHT_TO_ENTER_ROOM: i32 = -102011;
 /// The sub stream of the room is taken by another user.
 pub const TRTC_ERR_SCREEN_SHARE_OCCUPIED: i32 = -102016;
 /// The handle is NULL, stale or garbage.
@@ -106,7 +112,10 @@ mod tests {
         assert_eq!(TRTC_ERR_INVALID_USER_ID, Code::INVALID_USER_ID.0);
         assert_eq!(TRTC_ERR_INVALID_USER_SIG, Code::INVALID_USER_SIG.0);
         assert_eq!(TRTC_ERR_ENTER_ROOM_REFUSED, Code::ENTER_ROOM_REFUSED.0);
+        assert_eq!(TRTC_ERR_INVALID_PRIVATE_MAPKEY, Code::INVALID_PRIVATE_MAPKEY.0);
         assert_eq!(TRTC_ERR_USER_SIG_CHECK_FAILED, Code::USER_SIG_CHECK_FAILED.0);
+        assert_eq!(TRTC_ERR_NO_RIGHT_TO_CREATE_ROOM, Code::NO_RIGHT_TO_CREATE_ROOM.0);
+        assert_eq!(TRTC_ERR_NO_RIGHT_TO_ENTER_ROOM, Code::NO_RIGHT_TO_ENTER_ROOM.0);
         assert_eq!(TRTC_ERR_SCREEN_SHARE_OCCUPIED, Code::SCREEN_SHARE_OCCUPIED.0);
         assert_eq!(TRTC_ERR_INVALID_HANDLE, Code::INVALID_HANDLE.0);
         assert_eq!(TRTC_ERR_STRUCT_SIZE, Code::STRUCT_SIZE.0);

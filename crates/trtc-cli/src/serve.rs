@@ -126,8 +126,8 @@ async fn serve(config: ServerConfig) -> Result<(), String> {
         dev: config.dev.then_some(DevKeys {
             api_key: config.api_key,
             api_secret: config.api_secret,
-            sdk_app_id: config.sdk_app_id,
-            secret_key: config.secret_key,
+            sdk_app_id: ServerConfig::dev_application().0,
+            secret_key: ServerConfig::dev_application().1.to_owned(),
         }),
     };
     let line = serde_json::to_string(&ready).map_err(|e| e.to_string())?;

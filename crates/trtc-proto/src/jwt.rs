@@ -122,6 +122,34 @@ pub struct Claims {
     /// What the token grants.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub video: Option<VideoGrant>,
+    /// What TRTC tickets said: our own claim, which LiveKit's server and clients ignore.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trtc: Option<TicketGrant>,
+}
+
+/// What of TRTC's tickets LiveKit's grant cannot say.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct TicketGrant {
+    /// The application whose room it is.
+    pub sdk_app_id: u32,
+    /// 20 anchor, 21 audience.
+    pub role: i32,
+    /// Bits of [`crate::ticket::Privileges`].
+    pub privileges: u32,
+    /// The last second of the UserSig, Unix time.
+    pub sig_expires_at_s: u64,
+    /// The last second of the PrivateMapKey; `None` without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_expires_at_s: Option<u64>,
+}
+
+impl TicketGrant {
+    /// The last second at which the tickets let their holder in.
+    #[must_use]
+    pub fn expires_at_s(&self) -> u64 {
+        self.sig_expires_at_s.min(self.key_expires_at_s.unwrap_or(u64::MAX))
+    }
 }
 
 impl Claims {

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod command;
+pub mod entry;
 pub mod jwt;
 pub mod livekit;
 pub mod ticket;

@@ -1,7 +1,9 @@
 //! Who may join what: the token check before the upgrade, with the answers LiveKit's server gives.
 use crate::config::ServerConfig;
 use std::time::{SystemTime, UNIX_EPOCH};
-use trtc_proto::jwt::{self, Claims, JwtError, VideoGrant};
+use trtc_proto::jwt::{self, Claims, JwtError, LEEWAY_S, VideoGrant};
+use trtc_proto::livekit::{TrackSource, TrackType};
+use trtc_proto::ticket::Privileges;
 
 const NAME_MAX_BYTES: usize = 256;
 
@@ -16,13 +18,41 @@ pub struct Refusal {
 #[derive(Clone, Debug)]
 pub struct Pass {
     pub claims: Claims,
+    /// The application whose room it is.
+    pub app: u32,
     pub identity: String,
     pub room: String,
     pub grant: VideoGrant,
 }
 
-/// Checks a token for joining a room. `wanted_room` is the optional query parameter; it may not differ from the token's.
-pub fn check(config: &ServerConfig, token: Option<&str>, wanted_room: Option<&str>) -> Result<Pass, Refusal> {
+impl Pass {
+    /// What TRTC's tickets allow; all of it for a LiveKit token, whose grant says the rest.
+    pub fn privileges(&self) -> Privileges {
+        self.claims.trtc.as_ref().map_or(Privileges::ALL, |grant| Privileges(grant.privileges))
+    }
+
+    /// May receive such a track at all.
+    pub fn receives(&self, kind: TrackType, source: TrackSource) -> bool {
+        let right = match (source, kind) {
+            (TrackSource::ScreenShare | TrackSource::ScreenShareAudio, _) => Privileges::RECEIVE_SUB_STREAM,
+            (_, TrackType::Audio) => Privileges::RECEIVE_AUDIO,
+            _ => Privileges::RECEIVE_VIDEO,
+        };
+        self.grant.subscribes() && self.privileges().allow(right)
+    }
+}
+
+/// What a client of the WebSocket says beside its token.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wanted<'a> {
+    /// Optional; may not differ from the token's.
+    pub room: Option<&'a str>,
+    /// Comes back to a membership: the tickets were good when it began.
+    pub resumes: bool,
+}
+
+/// Checks a token for joining a room.
+pub fn check(config: &ServerConfig, token: Option<&str>, wanted: Wanted<'_>) -> Result<Pass, Refusal> {
     let refuse = |status, text: &str| Err(Refusal { status, text: text.to_owned() });
     let Some(token) = token.filter(|t| !t.is_empty()) else {
         return refuse(401, "no permissions to access the room");
@@ -53,13 +83,23 @@ pub fn check(config: &ServerConfig, token: Option<&str>, wanted_room: Option<&st
     if grant.room.len() > NAME_MAX_BYTES {
         return refuse(400, "room name length exceeds limits: max length 256");
     }
-    if wanted_room.is_some_and(|room| !room.is_empty() && room != grant.room) {
+    if wanted.room.is_some_and(|room| !room.is_empty() && room != grant.room) {
         return refuse(401, "permissions denied");
     }
-    Ok(Pass { room: grant.room.clone(), claims, identity, grant })
+    let app = claims.trtc.as_ref().map_or_else(|| config.default_app(), |ticket| ticket.sdk_app_id);
+    if let Some(ticket) = &claims.trtc {
+        if config.application(app).is_none() {
+            return refuse(401, "the application of the token is not known here");
+        }
+        if !wanted.resumes && unix_ms() / 1000 > ticket.expires_at_s().saturating_add(LEEWAY_S) {
+            return refuse(401, "the ticket of the token is expired");
+        }
+    }
+    Ok(Pass { app, room: grant.room.clone(), claims, identity, grant })
 }
 
-/// A fresh token with the same rights, valid for an hour; clients reconnect with the newest one.
+/// A fresh token with the same rights, valid for an hour; clients reconnect with the newest one. Those of tickets can be used
+/// for a new join no longer than the tickets.
 pub fn refreshed(config: &ServerConfig, claims: &Claims) -> String {
     let now = unix_ms() / 1000;
     let claims = Claims { nbf: Some(now), exp: Some(now + 3600), ..claims.clone() };
@@ -78,7 +118,7 @@ mod tests {
 
     fn text(claims: &Claims, room: Option<&str>) -> String {
         let config = ServerConfig::dev(0, 0);
-        match check(&config, Some(&jwt::sign(claims, &config.api_secret)), room) {
+        match check(&config, Some(&jwt::sign(claims, &config.api_secret)), Wanted { room, resumes: false }) {
             Ok(pass) => format!("ok {} {}", pass.identity, pass.room),
             Err(refusal) => format!("{} {}", refusal.status, refusal.text),
         }
@@ -104,12 +144,13 @@ mod tests {
             "400 participant identity length exceeds limits: max length 256"
         );
         assert!(text(&Claims { exp: Some(1000), ..good.clone() }, None).contains("expired"));
-        assert_eq!(check(&config, None, None).map(|_| ()).map_err(|r| r.status), Err(401));
+        let any = Wanted::default();
+        assert_eq!(check(&config, None, any).map(|_| ()).map_err(|r| r.status), Err(401));
         assert_eq!(
-            check(&config, Some("abc"), None).map(|_| ()).map_err(|r| r.text),
+            check(&config, Some("abc"), any).map(|_| ()).map_err(|r| r.text),
             Err("invalid authorization token".into())
         );
         let again = refreshed(&config, &good);
-        assert!(check(&config, Some(&again), None).is_ok());
+        assert!(check(&config, Some(&again), any).is_ok());
     }
 }

@@ -5,10 +5,12 @@ mod value;
 pub use file::{API_SECRET_MIN, ConfigError, Limits, Settings, Timeouts};
 pub use value::{Seconds, Secret};
 
-use std::collections::BTreeMap;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 use trtc_net::batch::StreamLimits;
+use trtc_types::{Error, Result};
 
 /// Everything a server needs to know.
 #[derive(Clone, Debug)]
@@ -31,10 +33,8 @@ pub struct ServerConfig {
     pub api_secret: String,
     /// Further keys and secrets of accepted tokens.
     pub other_keys: BTreeMap<String, String>,
-    /// TRTC application id.
-    pub sdk_app_id: u32,
-    /// Signs and checks UserSig.
-    pub secret_key: String,
+    /// TRTC applications, by `sdk_app_id`. Members with a LiveKit token are in the rooms of the first one.
+    pub applications: Vec<Application>,
     /// Development keys are in use.
     pub dev: bool,
     /// Rooms at the same time; a join that would make another one is answered 503.
@@ -63,7 +63,62 @@ pub struct ServerConfig {
     pub media_queue: usize,
 }
 
+/// A TRTC application: rooms of its own, and the key that its tickets are signed with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Application {
+    /// 1..=4294967295.
+    pub sdk_app_id: u32,
+    /// Signs and checks UserSig and PrivateMapKey; at least 32 characters.
+    pub secret_key: Secret,
+    /// Nobody enters without a PrivateMapKey, and its bits are all that its holder may do. Default off: all may do all.
+    #[serde(default)]
+    pub advanced_permission_control: bool,
+}
+
+impl Application {
+    /// An application without advanced permission control.
+    #[must_use]
+    pub fn new(sdk_app_id: u32, secret_key: &str) -> Self {
+        Self { sdk_app_id, secret_key: secret_key.to_owned().into(), advanced_permission_control: false }
+    }
+}
+
 impl ServerConfig {
+    /// The application with that id.
+    #[must_use]
+    pub fn application(&self, sdk_app_id: u32) -> Option<&Application> {
+        self.applications.iter().find(|a| a.sdk_app_id == sdk_app_id)
+    }
+
+    /// The application of LiveKit tokens, which name none; 0 stands for none.
+    #[must_use]
+    pub fn default_app(&self) -> u32 {
+        self.applications.first().map_or(0, |a| a.sdk_app_id)
+    }
+
+    /// Refuses keys that are no protection and applications that cannot be told apart.
+    ///
+    /// # Errors
+    /// `INVALID_PARAMETER`, naming field and range.
+    pub(crate) fn check_keys(&self) -> Result<()> {
+        if self.api_key.is_empty() || self.api_secret.len() < API_SECRET_MIN {
+            return Err(Error::invalid("api_key must not be empty and api_secret must have at least 32 characters"));
+        }
+        let mut seen = BTreeSet::new();
+        for Application { sdk_app_id, secret_key, .. } in &self.applications {
+            if *sdk_app_id == 0 || !seen.insert(sdk_app_id) {
+                let text = format!("applications: sdk_app_id must be 1..=4294967295 and there once, got {sdk_app_id}");
+                return Err(Error::invalid(text));
+            }
+            if secret_key.reveal().len() < API_SECRET_MIN {
+                let text = format!("applications: secret_key of {sdk_app_id} must have at least 32 characters");
+                return Err(Error::invalid(text));
+            }
+        }
+        Ok(())
+    }
+
     /// Development keys on loopback. `http_port` and `udp_port` may be 0 for free ones.
     #[must_use]
     pub fn dev(http_port: u16, udp_port: u16) -> Self {
@@ -77,8 +132,7 @@ impl ServerConfig {
             api_key: DEV_API_KEY.to_owned(),
             api_secret: DEV_API_SECRET.to_owned(),
             other_keys: BTreeMap::new(),
-            sdk_app_id: DEV_SDK_APP_ID,
-            secret_key: DEV_SECRET_KEY.to_owned(),
+            applications: vec![Application::new(DEV_SDK_APP_ID, DEV_SECRET_KEY)],
             dev: true,
             max_rooms: 10_000,
             max_members: 5_000,
@@ -101,8 +155,10 @@ impl ServerConfig {
 pub const DEV_API_KEY: &str = "devkey";
 /// The development secret; public, therefore only fit for loopback.
 pub const DEV_API_SECRET: &str = "trtc-dev-K7vQ2mXc9RtLw4ZpB8nYd3Hs6Jf";
-const DEV_SDK_APP_ID: u32 = 1_400_000_001;
-const DEV_SECRET_KEY: &str = "5d41c0e97ab3f2864c1e9d7730ba58f6e2147c39d08b6fa591e3c7d24f8a6b05";
+/// The development application.
+pub const DEV_SDK_APP_ID: u32 = 1_400_000_001;
+/// Its secret key; as public as the other.
+pub const DEV_SECRET_KEY: &str = "5d41c0e97ab3f2864c1e9d7730ba58f6e2147c39d08b6fa591e3c7d24f8a6b05";
 
 impl ServerConfig {
     /// The development key and secret, for tools that make tokens.
@@ -116,5 +172,11 @@ impl ServerConfig {
     pub fn secret_of(&self, key: &str) -> Option<&str> {
         let other = || self.other_keys.get(key).map(String::as_str);
         if key == self.api_key { Some(&self.api_secret) } else { other() }
+    }
+
+    /// The development application and its secret key, for tools that make tickets.
+    #[must_use]
+    pub fn dev_application() -> (u32, &'static str) {
+        (DEV_SDK_APP_ID, DEV_SECRET_KEY)
     }
 }

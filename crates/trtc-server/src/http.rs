@@ -1,16 +1,18 @@
 //! The HTTP surface: health, `/rtc`, `/rtc/validate`, `/metrics`; 404 on `/rtc/v1*` makes clients fall back to `/rtc`.
-use crate::auth::{self, Pass, Refusal};
+use crate::auth::{self, Pass, Refusal, Wanted};
 use crate::metrics::Metrics;
 use crate::registry::Shared;
-use crate::socket;
+use crate::{socket, tickets};
 use axum::Router;
 use axum::extract::ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection};
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get};
+use axum::routing::{any, get, post};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use trtc_proto::entry::{ROLE_PATH, TOKEN_PATH};
+use trtc_proto::ticket::Privileges;
 
 /// Signal messages are short, and every member has such a buffer.
 const READ_BUFFER_BYTES: usize = 8 * 1024;
@@ -24,6 +26,8 @@ pub fn router(shared: Arc<Shared>) -> Router {
         .route("/metrics", get(metrics))
         .route("/rtc", get(rtc))
         .route("/rtc/validate", get(validate).options(preflight))
+        .route(TOKEN_PATH, post(tickets::token).options(preflight))
+        .route(ROLE_PATH, post(tickets::role).options(preflight))
         .route("/rtc/v1", any(not_found))
         .route("/rtc/v1/{*rest}", any(not_found))
         .fallback(not_found)
@@ -52,8 +56,8 @@ async fn validate(State(shared): State<Arc<Shared>>, query: Parameters, headers:
 
 async fn preflight() -> Response {
     let headers = [
-        (header::ACCESS_CONTROL_ALLOW_HEADERS, "authorization"),
-        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET"),
+        (header::ACCESS_CONTROL_ALLOW_HEADERS, "authorization, content-type"),
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST"),
         (header::ACCESS_CONTROL_MAX_AGE, "86400"),
     ];
     cors((StatusCode::NO_CONTENT, headers).into_response())
@@ -82,16 +86,24 @@ async fn rtc(
 }
 
 fn admit(shared: &Shared, query: &Parameters, headers: &HeaderMap) -> Result<Pass, Refusal> {
-    let bearer = headers
-        .get(header::AUTHORIZATION)
-        .and_then(|v| v.to_str().ok())
-        .and_then(|v| v.strip_prefix("Bearer ").or_else(|| v.strip_prefix("bearer ")));
-    let token = bearer.map(str::trim).or_else(|| query.get("access_token").map(String::as_str));
-    let pass = auth::check(&shared.config, token, query.get("room").map(String::as_str))?;
-    if !shared.has_place(&pass.room) {
+    let token = bearer(headers).or_else(|| query.get("access_token").map(String::as_str));
+    let resumes = socket::Options::parse(query).reconnect;
+    let wanted = Wanted { room: query.get("room").map(String::as_str), resumes };
+    let pass = auth::check(&shared.config, token, wanted)?;
+    let name = (pass.app, pass.room.clone());
+    if !pass.privileges().allow(Privileges::CREATE_ROOM) && shared.open_room(&name).is_none() {
+        return Err(Refusal { status: 401, text: "no right to create the room".to_owned() });
+    }
+    if !shared.has_place(&name) {
         return Err(Refusal { status: 503, text: "the server takes no more rooms".to_owned() });
     }
     Ok(pass)
+}
+
+/// The token of `Authorization: Bearer`.
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    value.strip_prefix("Bearer ").or_else(|| value.strip_prefix("bearer ")).map(str::trim)
 }
 
 fn refuse(shared: &Shared, refusal: &Refusal) -> Response {
@@ -104,7 +116,8 @@ fn text(status: StatusCode, body: impl Into<String>) -> Response {
     (status, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], body.into()).into_response()
 }
 
-fn cors(mut response: Response) -> Response {
+/// Pages of any origin may read the answer.
+pub fn cors(mut response: Response) -> Response {
     response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, header::HeaderValue::from_static("*"));
     response
 }

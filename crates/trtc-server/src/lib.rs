@@ -15,7 +15,8 @@ mod registry;
 mod room;
 mod server;
 mod socket;
+mod tickets;
 
-pub use config::ServerConfig;
+pub use config::{Application, ServerConfig};
 pub use metrics::Metrics;
 pub use server::Server;

@@ -28,6 +28,8 @@ metrics! {
     joins,
     /// Joins refused before the upgrade (token, room, capacity).
     joins_refused,
+    /// Requests for a token or a role refused.
+    tickets_refused,
     /// Members whose WebSocket was lost.
     signals_lost,
     /// Members that came back on a new WebSocket.

@@ -8,13 +8,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
+/// Rooms of two applications are different, whatever their names.
+pub type RoomName = (u32, String);
+
 /// One per server.
 pub struct Shared {
     pub config: ServerConfig,
     pub media: Media,
     pub metrics: Metrics,
     pub sif_trailer: Vec<u8>,
-    rooms: Mutex<BTreeMap<String, RoomHandle>>,
+    rooms: Mutex<BTreeMap<RoomName, RoomHandle>>,
     members: AtomicI64,
     sockets: AtomicI64,
     next_key: AtomicU64,
@@ -37,7 +40,7 @@ impl Shared {
     }
 
     /// The room of that name, started when there is none. `None` when the server is full or closing.
-    pub fn room(self: &Arc<Self>, name: &str) -> Option<RoomHandle> {
+    pub fn room(self: &Arc<Self>, name: &RoomName) -> Option<RoomHandle> {
         if self.is_closing() {
             return None;
         }
@@ -48,24 +51,24 @@ impl Shared {
         if rooms.len() >= self.config.max_rooms {
             return None;
         }
-        let room = room::spawn(self.clone(), name.to_owned(), self.next_key());
-        rooms.insert(name.to_owned(), room.clone());
+        let room = room::spawn(self.clone(), name.clone(), self.next_key());
+        rooms.insert(name.clone(), room.clone());
         Some(room)
     }
 
-    /// The room of that name, if there is one.
-    pub fn open_room(&self, name: &str) -> Option<RoomHandle> {
-        self.rooms.lock().get(name).filter(|room| !room.is_closed() && !self.is_closing()).cloned()
-    }
-
     /// Whether a join to that room would be taken.
-    pub fn has_place(&self, name: &str) -> bool {
+    pub fn has_place(&self, name: &RoomName) -> bool {
         let rooms = self.rooms.lock();
         !self.is_closing() && (rooms.contains_key(name) || rooms.len() < self.config.max_rooms)
     }
 
+    /// The room of that name when there is one.
+    pub fn open_room(&self, name: &RoomName) -> Option<RoomHandle> {
+        self.rooms.lock().get(name).filter(|r| !r.is_closed()).cloned()
+    }
+
     /// A room ended; a successor of the same name stays.
-    pub fn forget(&self, name: &str, key: RoomKey) {
+    pub fn forget(&self, name: &RoomName, key: RoomKey) {
         let mut rooms = self.rooms.lock();
         if rooms.get(name).is_some_and(|room| room.key() == key) {
             rooms.remove(name);

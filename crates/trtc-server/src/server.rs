@@ -23,9 +23,7 @@ impl Server {
     /// # Errors
     /// `INVALID_PARAMETER` for unusable keys, `FAILED` when a port cannot be bound.
     pub async fn start(config: ServerConfig) -> Result<Self> {
-        if config.api_key.is_empty() || config.api_secret.len() < 32 {
-            return Err(Error::invalid("api_key must not be empty and api_secret must have at least 32 characters"));
-        }
+        config.check_keys()?;
         let bind = |what: &str, at: SocketAddr, e: std::io::Error| {
             Error::new(Code::FAILED, format!("cannot bind {what} {at}: {e}"))
         };

@@ -5,7 +5,7 @@ use crate::media::{MediaEvent, MemberKey};
 use crate::metrics::Metrics;
 use crate::outbox::{Outbox, OutboxReader, Outgoing};
 use crate::registry::Shared;
-use crate::room::{Comeback, Joiner, RoomHandle, RoomInput, Wire, messages};
+use crate::room::{Comeback, Joiner, Refused, RoomHandle, RoomInput, Wire, messages};
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -77,19 +77,20 @@ impl Options {
 /// Runs one connection from upgrade to close.
 pub async fn serve(shared: Arc<Shared>, mut socket: WebSocket, pass: Pass, options: Options) {
     shared.count_sockets(1);
-    let (connection, leave, why) = if options.reconnect {
+    let (connection, leave) = if options.reconnect {
         // Who is not known any more makes a full reconnect with a new membership.
         let leave = messages::leave(DisconnectReason::StateMismatch, Action::Reconnect);
-        (Connection::resume(&shared, pass, &options).await, leave, "there is no such member to resume")
+        (Connection::resume(&shared, pass, &options).await.ok_or("there is no such member to resume"), leave)
     } else {
         let leave = messages::leave(DisconnectReason::JoinFailure, Action::Disconnect);
-        (Connection::join(&shared, pass, &options).await, leave, "the room takes no more members")
+        (Connection::join(&shared, pass, &options).await, leave)
     };
-    if let Some(connection) = connection {
-        connection.run(&shared, &mut socket).await;
-    } else {
-        let _ = timeout(shared.config.send_timeout, socket.send(Message::Binary(leave))).await;
-        finish(&mut socket, (close::NORMAL, why)).await;
+    match connection {
+        Ok(connection) => connection.run(&shared, &mut socket).await,
+        Err(why) => {
+            let _ = timeout(shared.config.send_timeout, socket.send(Message::Binary(leave))).await;
+            finish(&mut socket, (close::NORMAL, why)).await;
+        }
     }
     shared.count_sockets(-1);
 }
@@ -104,10 +105,11 @@ struct Connection {
 }
 
 impl Connection {
-    async fn join(shared: &Arc<Shared>, pass: Pass, options: &Options) -> Option<Self> {
+    async fn join(shared: &Arc<Shared>, pass: Pass, options: &Options) -> Result<Self, Refused> {
+        const FULL: Refused = "the server takes no more members";
         // A room may end between finding and entering it; the second one is new.
         for _ in 0..3 {
-            let room = shared.room(&pass.room)?;
+            let room = shared.room(&(pass.app, pass.room.clone())).ok_or(FULL)?;
             let (outbox, outgoing, kill) = Outbox::new();
             let (events_in, events) = mpsc::channel(EVENTS_CAP);
             let (reply, answer) = oneshot::channel();
@@ -118,20 +120,20 @@ impl Connection {
                 continue;
             }
             match answer.await {
-                Ok(true) => {
+                Ok(Ok(())) => {
                     tokio::spawn(pass_on(room.clone(), wire.member, events));
-                    return Some(Self { room, wire, outgoing, kill, deadline: None });
+                    return Ok(Self { room, wire, outgoing, kill, deadline: None });
                 }
-                Ok(false) => return None,
+                Ok(Err(refused)) => return Err(refused),
                 Err(_) => {}
             }
         }
-        None
+        Err(FULL)
     }
 
     /// Takes a member over that has lost its WebSocket.
     async fn resume(shared: &Arc<Shared>, pass: Pass, options: &Options) -> Option<Self> {
-        let room = shared.open_room(&pass.room);
+        let room = shared.open_room(&(pass.app, pass.room.clone()));
         let (outbox, outgoing, kill) = Outbox::new();
         let (reply, answer) = oneshot::channel();
         let (socket, sid) = (shared.next_key(), options.sid.clone());

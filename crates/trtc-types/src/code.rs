@@ -62,8 +62,14 @@ codes! {
     INVALID_USER_SIG = -3320;
     /// Already in a room, or entering one.
     ENTER_ROOM_REFUSED = -3340;
+    /// The PrivateMapKey is missing, wrong or expired.
+    INVALID_PRIVATE_MAPKEY = -100006;
     /// The server refused the ticket.
     USER_SIG_CHECK_FAILED = -100018;
+    /// The PrivateMapKey does not allow to create the room.
+    NO_RIGHT_TO_CREATE_ROOM = -102010;
+    /// The PrivateMapKey does not allow to enter the room.
+    NO_RIGHT_TO_ENTER_ROOM = -102011;
     /// The sub stream of the room is taken by another user.
     SCREEN_SHARE_OCCUPIED = -102016;
     /// The handle is NULL, stale or garbage.

@@ -87,6 +87,20 @@ impl RoomId {
         Ok(Self::Text(id.into()))
     }
 
+    /// The room of a name on the wire; LiveKit's own names may be no TRTC room at all.
+    ///
+    /// # Errors
+    /// `INVALID_ROOM_ID`.
+    pub fn from_wire_name(name: &str) -> Result<Self> {
+        match name.strip_prefix("n/") {
+            Some(digits) => Self::number(digits.parse().unwrap_or(0)).and_then(|id| {
+                let same = id.wire_name() == name;
+                if same { Ok(id) } else { Err(Error::new(Code::INVALID_ROOM_ID, "a numeric room is n/1..=4294967294")) }
+            }),
+            None => Self::text(name),
+        }
+    }
+
     /// The room's name on the wire: a string verbatim, a number as `n/123` (`/` is illegal in string ids).
     #[must_use]
     pub fn wire_name(&self) -> String {
@@ -105,6 +119,12 @@ mod tests {
     fn number_and_text_rooms_differ_on_the_wire() {
         assert_eq!(RoomId::number(123).map(|r| r.wire_name()), Ok("n/123".into()));
         assert_eq!(RoomId::text("123").map(|r| r.wire_name()), Ok("123".into()));
+        for name in ["n/123", "123", "a room"] {
+            assert_eq!(RoomId::from_wire_name(name).map(|r| r.wire_name()), Ok(name.into()));
+        }
+        for name in ["n/0", "n/0123", "n/+1", "n/4294967295", "n/", "n/a", "a/b", ""] {
+            assert!(RoomId::from_wire_name(name).is_err(), "{name}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The configuration file: TOML, every key with its default, and every refusal with the line, the field and what is allowed.
-use super::ServerConfig;
 use super::value::{Seconds, Secret, count};
+use super::{Application, ServerConfig};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -33,6 +33,8 @@ pub struct Settings {
     pub limits: Limits,
     /// How long it waits.
     pub timeouts: Timeouts,
+    /// TRTC applications; members with an access token of `keys` are in the rooms of the first one.
+    pub applications: Vec<Application>,
     /// Development keys are in use; never in a file.
     #[serde(skip)]
     pub dev: bool,
@@ -82,6 +84,7 @@ impl Default for Settings {
             keys: BTreeMap::new(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
+            applications: Vec::new(),
             dev: false,
         }
     }
@@ -165,7 +168,8 @@ impl Settings {
     pub fn dev() -> Self {
         let config = ServerConfig::dev(0, 0);
         let keys = BTreeMap::from([(config.api_key, Secret::from(config.api_secret))]);
-        Self { bind: Ipv4Addr::LOCALHOST.into(), keys, dev: true, ..Self::default() }
+        let applications = config.applications;
+        Self { bind: Ipv4Addr::LOCALHOST.into(), keys, applications, dev: true, ..Self::default() }
     }
 
     /// What is in force, as a file without secrets.
@@ -193,10 +197,7 @@ impl Settings {
             return Err(ConfigError::field(format!("public_ips: {ip} is no address of a host")));
         }
         let base = ServerConfig::dev(0, 0);
-        // The application of the development mode is public too.
-        let (sdk_app_id, secret_key) =
-            if self.dev { (base.sdk_app_id, base.secret_key.clone()) } else { Default::default() };
-        Ok(ServerConfig {
+        let config = ServerConfig {
             bind_http: SocketAddr::new(self.bind, self.port),
             udp: SocketAddr::new(self.bind, self.udp_port),
             tcp: self.ice_tcp.then_some(SocketAddr::new(self.bind, self.tcp_port)),
@@ -209,8 +210,7 @@ impl Settings {
             api_key: api_key.clone(),
             api_secret: api_secret.reveal().to_owned(),
             other_keys: keys.map(|(key, secret)| (key.clone(), secret.reveal().to_owned())).collect(),
-            sdk_app_id,
-            secret_key,
+            applications: self.applications.clone(),
             dev: self.dev,
             max_rooms: self.limits.rooms,
             max_members: self.limits.members_per_room,
@@ -219,7 +219,9 @@ impl Settings {
             silence_timeout: self.timeouts.silence_s.into(),
             request_timeout: self.timeouts.request_s.into(),
             ..base
-        })
+        };
+        config.check_keys().map_err(|e| ConfigError::field(e.message))?;
+        Ok(config)
     }
 }
 
@@ -253,7 +255,7 @@ mod tests {
         let config = Settings::parse(KEYS).unwrap().config().unwrap();
         assert_eq!((config.api_key.as_str(), config.api_secret.len(), config.dev), ("mine", 33, false));
         assert_eq!(config.bind_http.to_string(), "0.0.0.0:7880");
-        assert_eq!((config.sdk_app_id, config.secret_key.as_str()), (0, ""));
+        assert!(config.applications.is_empty());
         assert_eq!(config.max_rooms, ServerConfig::dev(0, 0).max_rooms);
     }
 
@@ -261,12 +263,15 @@ mod tests {
     fn values_arrive_where_they_belong() {
         let text = format!(
             "bind = '::1'\nport = 1\nudp_port = 2\npublic_ips = ['192.0.2.1']\n{KEYS}other = 'b-secret-of-thirty-two-characters'\n\
+             [[applications]]\nsdk_app_id = 9\nsecret_key = 'c-secret-of-thirty-two-characters'\nadvanced_permission_control = true\n\
              [limits]\nrooms = 3\nmembers_per_room = 4\n[timeouts]\njoin_s = 5\ndeparture_s = 0\nsilence_s = 7\nrequest_s = 8\n"
         );
         let config = Settings::parse(&text).unwrap().config().unwrap();
         assert_eq!((config.bind_http.to_string(), config.udp.to_string()), ("[::1]:1".into(), "[::1]:2".into()));
         assert_eq!(config.public_candidates, [SocketAddr::from(([192, 0, 2, 1], 0))]);
         assert_eq!(config.other_keys.len(), 1);
+        let app = config.application(9).unwrap();
+        assert!(app.advanced_permission_control && app.secret_key.reveal().starts_with("c-secret"));
         assert_eq!((config.max_rooms, config.max_members), (3, 4));
         let seconds = [config.join_timeout, config.departure_timeout, config.silence_timeout, config.request_timeout];
         assert_eq!(seconds.map(|d| d.as_secs()), [5, 0, 7, 8]);
@@ -285,6 +290,15 @@ mod tests {
             ("bind = 'everywhere'", "1: bind: invalid IP address syntax"),
             ("[keys]\nk = 5", "2: keys.k: must be a text"),
             ("[keys", "1: "),
+            ("[[applications]]\nsdk_app_id = -1", "2: applications.sdk_app_id: "),
+            (
+                &format!("{KEYS}[[applications]]\nsdk_app_id = 0\nsecret_key = 'x'"),
+                "applications: sdk_app_id must be 1",
+            ),
+            (
+                &format!("{KEYS}[[applications]]\nsdk_app_id = 7\nsecret_key = 'x'"),
+                "applications: secret_key of 7 must",
+            ),
             ("", "keys: must have at least one API key"),
             ("[keys]\nk = 'short'", "keys.\"k\": must have a name and a secret of at least 32 characters"),
             (&format!("public_ips = ['0.0.0.0']\n{KEYS}"), "public_ips: 0.0.0.0 is no address of a host"),

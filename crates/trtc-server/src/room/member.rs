@@ -2,6 +2,7 @@
 use super::Joiner;
 use super::line::Line;
 use super::resume::{Health, RESUMES};
+use super::rights::Listeners;
 use crate::auth::{self, Pass};
 use crate::bucket::Bucket;
 use std::collections::BTreeMap;
@@ -34,6 +35,10 @@ pub struct Member {
     pub tracks: Vec<Track>,
     /// Track sid and whether it is wanted; tracks that are not in it follow `auto_subscribe`.
     pub wanted: BTreeMap<String, bool>,
+    /// Whom it lets have its tracks.
+    pub listeners: Listeners,
+    /// It has, or had, the right to receive, and therefore a connection for it.
+    pub receiving: bool,
     version: u32,
     joined_unix_ms: i64,
     client_protocol: i32,
@@ -65,6 +70,8 @@ impl Member {
             updates: Bucket::new(now, UPDATES_DEPTH, UPDATES_RATE),
             tracks: Vec::new(),
             wanted: BTreeMap::new(),
+            listeners: Listeners::default(),
+            receiving: joiner.pass.grant.subscribes(),
             version: 1,
             joined_unix_ms: i64::try_from(auth::unix_ms()).unwrap_or(i64::MAX),
             client_protocol: joiner.options.client_protocol,
@@ -127,7 +134,7 @@ impl Member {
         self.tracks.iter_mut().find(|t| t.info.sid == sid)
     }
 
-    /// Whether this member should receive a track.
+    /// Whether this member should receive a track, as far as it decides that itself.
     pub fn wants(&self, sid: &str) -> bool {
         self.pass.grant.subscribes() && self.wanted.get(sid).copied().unwrap_or(self.auto_subscribe)
     }

@@ -4,6 +4,7 @@ mod line;
 mod member;
 pub mod messages;
 mod resume;
+mod rights;
 mod signal;
 mod state;
 mod tracks;
@@ -11,9 +12,10 @@ mod tracks;
 use crate::auth::Pass;
 use crate::media::{MediaEvent, MemberKey, RoomKey};
 use crate::outbox::Outbox;
-use crate::registry::Shared;
+use crate::registry::{RoomName, Shared};
 use crate::socket::Options;
 use line::SocketKey;
+pub use rights::RoleChange;
 use state::Room;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -35,6 +37,8 @@ pub enum RoomInput {
     Media(MemberKey, MediaEvent),
     /// A member's WebSocket is gone. The client may come back unless it broke a rule.
     SocketClosed { wire: Wire, may_resume: bool },
+    /// A member wants another role, or brings another PrivateMapKey.
+    ChangeRole(Box<RoleChange>),
     /// The server stops.
     Shutdown,
 }
@@ -63,9 +67,12 @@ pub struct Joiner {
     pub options: Options,
     pub outbox: Outbox,
     pub events: mpsc::Sender<MediaEvent>,
-    /// True when the member is in; dropped when the room has ended.
-    pub reply: oneshot::Sender<bool>,
+    /// Whether the member is in, or why not; dropped when the room has ended.
+    pub reply: oneshot::Sender<Result<(), Refused>>,
 }
+
+/// Why a room does not let somebody in, for the close frame.
+pub type Refused = &'static str;
 
 /// A way to a room.
 #[derive(Clone)]
@@ -94,7 +101,7 @@ impl RoomHandle {
 }
 
 /// Starts a room on the current runtime.
-pub fn spawn(shared: Arc<Shared>, name: String, key: RoomKey) -> RoomHandle {
+pub fn spawn(shared: Arc<Shared>, name: RoomName, key: RoomKey) -> RoomHandle {
     let (input, receiver) = mpsc::channel(INPUT_CAP);
     tokio::spawn(run(Room::new(shared, name, key, Instant::now()), receiver));
     RoomHandle { key, input }

@@ -50,8 +50,9 @@ impl Room {
                 self.send(key, messages::encode(Message::PongResp(pong)), Missed::Drop);
             }
             Ask::SyncState(state) => self.sync_state(key, &state),
+            Ask::SubscriptionPermission(permission) => self.subscription_permission(key, permission),
             // Advisory.
-            Ask::UpdateLayers(_) | Ask::SubscriptionPermission(_) | Ask::Simulate(_) => {}
+            Ask::UpdateLayers(_) | Ask::Simulate(_) => {}
         }
     }
 

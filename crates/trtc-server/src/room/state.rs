@@ -1,11 +1,11 @@
 //! The room itself: who is in, who learns of what, and what happens with time.
 use super::line::Missed;
 use super::member::Member;
-use super::{Joiner, RoomInput, messages};
+use super::{Joiner, Refused, RoomInput, messages};
 use crate::auth;
 use crate::media::{MediaCommand, MediaEvent, MemberKey, RoomKey};
 use crate::metrics::Metrics;
-use crate::registry::Shared;
+use crate::registry::{RoomName, Shared};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use trtc_proto::livekit::signal_response::Message;
 use trtc_proto::livekit::{
     Codec, DisconnectReason, JoinResponse, ParticipantInfo, Room as RoomInfo, ServerInfo, SessionDescription,
 };
+use trtc_proto::ticket::Privileges;
 
 /// Protocol version that we report. From 18 on clients would expect data channels with negotiated ids.
 const PROTOCOL: i32 = 16;
@@ -26,15 +27,19 @@ const PING_INTERVAL_S: i32 = 5;
 const PING_TIMEOUT_S: i32 = 15;
 const PUBLISH_CODECS: [&str; 5] = ["video/VP8", "video/H264", "video/VP9", "video/AV1", "audio/opus"];
 
+const FULL: Refused = "the room takes no more members";
+
 /// A room.
 pub struct Room {
     pub(super) shared: Arc<Shared>,
     pub(super) members: BTreeMap<MemberKey, Member>,
-    name: String,
+    name: RoomName,
     key: RoomKey,
     sid: String,
     created_unix_ms: u64,
     empty_since: Option<Instant>,
+    /// Somebody who may create it was in: until then it is not open to others.
+    created: bool,
     /// When the present input is handled.
     pub(super) now: Instant,
     /// Members that cannot stay; removed after the present input.
@@ -52,7 +57,7 @@ enum Failure {
 }
 
 impl Room {
-    pub fn new(shared: Arc<Shared>, name: String, key: RoomKey, now: Instant) -> Self {
+    pub fn new(shared: Arc<Shared>, name: RoomName, key: RoomKey, now: Instant) -> Self {
         log::info!("room {name:?}: opened");
         Self {
             shared,
@@ -62,6 +67,7 @@ impl Room {
             sid: crate::ids::room_sid(),
             created_unix_ms: auth::unix_ms(),
             empty_since: Some(now),
+            created: false,
             now,
             failed: Vec::new(),
             media_removals: Vec::new(),
@@ -78,6 +84,7 @@ impl Room {
             RoomInput::Signal(wire, request) => self.signal(wire, *request),
             RoomInput::Media(member, event) => self.media_event(now, member, event),
             RoomInput::SocketClosed { wire, may_resume } => self.socket_closed(wire, may_resume),
+            RoomInput::ChangeRole(change) => self.change_role(*change),
             RoomInput::Shutdown => {
                 self.shutdown = true;
                 for member in self.keys() {
@@ -139,9 +146,9 @@ impl Room {
 
     fn join(&mut self, now: Instant, joiner: Joiner) {
         let key = joiner.wire.member;
-        if self.shutdown || self.members.len() >= self.shared.config.max_members {
+        if let Some(refused) = self.join_refusal(&joiner) {
             Metrics::add(&self.shared.metrics.joins_refused);
-            let _ = joiner.reply.send(false);
+            let _ = joiner.reply.send(Err(refused));
             return;
         }
         let same = self.members.iter().find(|(_, m)| m.identity() == joiner.pass.identity).map(|(key, _)| *key);
@@ -166,15 +173,16 @@ impl Room {
         };
         if self.shared.media.send(add).is_err() {
             Metrics::add(&self.shared.metrics.media_queue_full);
-            let _ = joiner.reply.send(false);
+            let _ = joiner.reply.send(Err(FULL));
             return;
         }
+        self.created = true;
         let others: Vec<ParticipantInfo> =
             self.members.values().filter(|m| !m.pass.grant.hidden).map(Member::info).collect();
         self.members.insert(key, member);
         self.shared.count_members(1);
         Metrics::add(&self.shared.metrics.joins);
-        let _ = joiner.reply.send(true);
+        let _ = joiner.reply.send(Ok(()));
         self.send(key, self.join_response(key, others), Missed::Keep);
         self.send_token(key);
         if subscribes {
@@ -185,6 +193,19 @@ impl Room {
             self.media(key, MediaCommand::StartSubscriber { member: key });
         }
         self.tell_others(key);
+    }
+
+    fn join_refusal(&self, joiner: &Joiner) -> Option<Refused> {
+        let privileges = joiner.pass.privileges();
+        if self.shutdown || self.members.len() >= self.shared.config.max_members {
+            Some(FULL)
+        } else if !privileges.allow(Privileges::ENTER_ROOM) {
+            Some("no right to enter the room")
+        } else if !self.created && !privileges.allow(Privileges::CREATE_ROOM) {
+            Some("no right to create the room")
+        } else {
+            None
+        }
     }
 
     fn join_response(&self, key: MemberKey, other_participants: Vec<ParticipantInfo>) -> Bytes {
@@ -211,7 +232,7 @@ impl Room {
         let created_ms = i64::try_from(self.created_unix_ms).unwrap_or(i64::MAX);
         RoomInfo {
             sid: self.sid.clone(),
-            name: self.name.clone(),
+            name: self.name.1.clone(),
             empty_timeout: 300,
             departure_timeout: u32::try_from(self.shared.config.departure_timeout.as_secs()).unwrap_or(u32::MAX),
             creation_time: created_ms / 1000,
@@ -351,8 +372,13 @@ impl Room {
         if member.updates.take(self.now, update.len()) {
             return Some(update);
         }
-        self.failed.push((key, Failure::Updates));
+        self.too_many_updates(key);
         None
+    }
+
+    /// A member whose changes cost the others too much is sent away after the present input.
+    pub(super) fn too_many_updates(&mut self, key: MemberKey) {
+        self.failed.push((key, Failure::Updates));
     }
 
     fn broadcast(&mut self, message: &Bytes, except: Option<MemberKey>, missed: Missed) {

@@ -9,9 +9,8 @@ use crate::metrics::Metrics;
 use trtc_proto::livekit::request_response::{Reason, Request};
 use trtc_proto::livekit::signal_response::Message;
 use trtc_proto::livekit::{
-    AddTrackRequest, AudioTrackFeature, MuteTrackRequest, SubscriptionPermissionUpdate, TrackPublishedResponse,
-    TrackSource, TrackSubscribed, TrackType, UpdateLocalAudioTrack, UpdateLocalVideoTrack, UpdateSubscription,
-    UpdateTrackSettings,
+    AddTrackRequest, AudioTrackFeature, MuteTrackRequest, TrackPublishedResponse, TrackSource, TrackSubscribed,
+    TrackType, UpdateLocalAudioTrack, UpdateLocalVideoTrack, UpdateSubscription, UpdateTrackSettings,
 };
 use trtc_types::MediaKind;
 
@@ -143,12 +142,13 @@ impl Room {
         if !self.members.get(&key).is_some_and(|m| m.wants(sid)) {
             return;
         }
-        let permission = SubscriptionPermissionUpdate {
-            participant_sid: publisher_sid.to_owned(),
-            track_sid: sid.to_owned(),
-            allowed: true,
-        };
-        self.send(key, messages::encode(Message::SubscriptionPermissionUpdate(permission)), Missed::Keep);
+        let publisher = self.members.values().find(|m| m.sid == publisher_sid);
+        let track = publisher.and_then(|m| m.tracks.iter().find(|t| t.info.sid == sid));
+        let allowed = publisher.zip(track).is_some_and(|(from, track)| self.may_receive(key, from, track));
+        self.tell_permission(key, publisher_sid, sid, allowed);
+        if !allowed {
+            return;
+        }
         self.set_subscription(key, publisher_sid, sid, true);
         let publisher = self.members.iter().find(|(_, m)| m.sid == publisher_sid).map(|(key, _)| *key);
         if let Some(publisher) = publisher {
@@ -164,7 +164,7 @@ impl Room {
         }
     }
 
-    fn set_subscription(&mut self, key: MemberKey, publisher_sid: &str, sid: &str, on: bool) {
+    pub(super) fn set_subscription(&mut self, key: MemberKey, publisher_sid: &str, sid: &str, on: bool) {
         let (sid, publisher_sid) = (sid.to_owned(), publisher_sid.to_owned());
         self.media(key, MediaCommand::Subscribe { member: key, sid, publisher_sid, on });
     }

@@ -34,7 +34,12 @@ pub struct Call {
 impl Call {
     /// Joins; both connections and the data channels are up.
     pub fn connect(server: &TestServer, claims: &Claims) -> Self {
-        let mut call = Self::join(server, claims);
+        Self::connect_with(server, &server.token(claims))
+    }
+
+    /// The same with a token that was made elsewhere.
+    pub fn connect_with(server: &TestServer, token: &str) -> Self {
+        let mut call = Self::join_with(server, token);
         call.publisher.peer.create_channel(Instant::now(), "_reliable", true, None);
         call.publisher.peer.create_channel(Instant::now(), "_lossy", false, Some(0));
         call.negotiate();
@@ -44,7 +49,12 @@ impl Call {
 
     /// Joins and has said nothing yet.
     pub fn join(server: &TestServer, claims: &Claims) -> Self {
-        let mut client = server.join_with(claims, "");
+        Self::join_with(server, &server.token(claims))
+    }
+
+    /// The same with a token that was made elsewhere.
+    pub fn join_with(server: &TestServer, token: &str) -> Self {
+        let mut client = Client::connect(server.address, token, "").expect("upgrade");
         let sid = client.joined().participant.unwrap().sid;
         client.socket.get_ref().set_read_timeout(Some(Duration::from_millis(1))).unwrap();
         Self {

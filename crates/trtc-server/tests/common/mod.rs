@@ -3,6 +3,7 @@
 
 pub mod bystanders;
 pub mod call;
+pub mod door;
 pub mod link;
 
 use std::io::{Read as _, Write as _};
@@ -87,6 +88,21 @@ impl TestServer {
         let mut answer = String::new();
         tcp.read_to_string(&mut answer).unwrap();
         answer
+    }
+
+    /// Status and body of a POST.
+    pub fn post(&self, path: &str, body: &[u8], token: Option<&str>) -> (u16, serde_json::Value) {
+        let mut tcp = TcpStream::connect(self.address).unwrap();
+        tcp.set_read_timeout(Some(PATIENCE)).unwrap();
+        let authorization = token.map_or(String::new(), |t| format!("Authorization: Bearer {t}\r\n"));
+        let (host, length) = (self.address, body.len());
+        write!(tcp, "POST {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{authorization}Content-Length: {length}\r\n\r\n").unwrap();
+        let _ = tcp.write_all(body);
+        let mut answer = String::new();
+        let _ = tcp.read_to_string(&mut answer);
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {answer:?}"));
+        let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap();
+        (status, serde_json::from_str(body).unwrap_or_else(|e| panic!("{e}: {body}")))
     }
 
     pub fn metric(&self, name: &str) -> u64 {
