@@ -1306,6 +1306,20 @@ trtc_result trtc_cloud_set_video_encoder_param(trtc_cloud *cloud,
                                                const trtc_video_enc_param *param);
 
 /*
+ Sends the main stream in a second, small layer too (nonzero), or no longer (the default): of two layers made from one
+ picture each receiver takes one (`trtc_cloud_set_remote_video_stream_type()`), and one that nobody watches is not made.
+
+ `param` is the small layer's size, rate (at most the main stream's) and bitrate; NULL only with 0. Before the main stream
+ starts or while it runs; one that is published without a small layer becomes unavailable to others for a moment, once.
+ Errors: `TRTC_ERR_INVALID_PARAMETER` (also a picture larger than the main stream's), `TRTC_ERR_UNSUPPORTED_RESOLUTION`
+ (unknown number). Any thread. Since 0.1.
+ */
+TRTC_API
+trtc_result trtc_cloud_enable_small_video_stream(trtc_cloud *cloud,
+                                                 trtc_bool enable,
+                                                 const trtc_video_enc_param *param);
+
+/*
  Pauses a local stream (nonzero), or no longer (the default). Others see it become unavailable; the source and local
  pictures go on. Holds for later sources and rooms too. Errors: `TRTC_ERR_INVALID_PARAMETER` (`stream_type`),
  `TRTC_ERR_NOT_SUPPORTED` (small stream). Any thread. Since 0.1.
@@ -1349,8 +1363,8 @@ trtc_result trtc_cloud_set_local_video_render_callback(trtc_cloud *cloud,
 /*
  Pictures of a remote stream, which must also be watched (`trtc_cloud_start_remote_view()`), as
  `TRTC_VIDEO_PIXEL_FORMAT_*`. It replaces an earlier callback; NULL ends it. May be set before the user is there. Errors:
- `TRTC_ERR_PIXEL_FORMAT_UNSUPPORTED`, `TRTC_ERR_INVALID_USER_ID`, `TRTC_ERR_INVALID_PARAMETER` (`stream_type`),
- `TRTC_ERR_NOT_SUPPORTED` (small stream). Any thread. Since 0.1.
+ `TRTC_ERR_PIXEL_FORMAT_UNSUPPORTED`, `TRTC_ERR_INVALID_USER_ID`, `TRTC_ERR_INVALID_PARAMETER` (`stream_type`). Any
+ thread. Since 0.1.
  */
 TRTC_API
 trtc_result trtc_cloud_set_remote_video_render_callback(trtc_cloud *cloud,
@@ -1361,10 +1375,30 @@ trtc_result trtc_cloud_set_remote_video_render_callback(trtc_cloud *cloud,
                                                         void *user_data);
 
 /*
- Watches a remote stream: subscribes and decodes, now or as soon as it is there. A muted stream
- (`trtc_cloud_mute_remote_video_stream()`) begins when it is no longer muted. `view` must be NULL for now; take the
- pictures by callback or `trtc_video_acquire()`. Errors: `TRTC_ERR_INVALID_USER_ID`, `TRTC_ERR_INVALID_PARAMETER`
- (`stream_type`), `TRTC_ERR_NOT_SUPPORTED` (`view`, small stream). Any thread. Since 0.1.
+ Takes the main (`TRTC_VIDEO_STREAM_TYPE_BIG`, the default) or the small stream of a user, also while it is watched: the
+ picture changes its size (`on_user_video_size_changed`) when the next key frame is there, and never stands still. A user
+ who sends no small stream shows the main one. Events, pictures and statistics name the chosen stream.
+
+ May be set before entering, and before the user is there; forgotten at exit. Errors: `TRTC_ERR_INVALID_USER_ID`,
+ `TRTC_ERR_INVALID_PARAMETER` (`stream_type`; a sub stream has no small one). Any thread. Since 0.1.
+ */
+TRTC_API
+trtc_result trtc_cloud_set_remote_video_stream_type(trtc_cloud *cloud,
+                                                    const char *user_id,
+                                                    int32_t stream_type);
+
+/*
+ As `trtc_cloud_set_remote_video_stream_type()`, for everybody, later users and rooms included. Errors:
+ `TRTC_ERR_INVALID_PARAMETER` (`stream_type`; a sub stream has no small one). Any thread. Since 0.1.
+ */
+TRTC_API trtc_result trtc_cloud_set_prior_remote_video_stream_type(trtc_cloud *cloud, int32_t stream_type);
+
+/*
+ Watches a remote stream: subscribes and decodes, now or as soon as it is there. The small stream comes in place of the
+ main one, as by `trtc_cloud_set_remote_video_stream_type()`; asking for the main one leaves an earlier choice as it is. A
+ muted stream (`trtc_cloud_mute_remote_video_stream()`) begins when it is no longer muted. `view` must be NULL for now;
+ take the pictures by callback or `trtc_video_acquire()`. Errors: `TRTC_ERR_INVALID_USER_ID`,
+ `TRTC_ERR_INVALID_PARAMETER` (`stream_type`), `TRTC_ERR_NOT_SUPPORTED` (`view`). Any thread. Since 0.1.
  */
 TRTC_API
 trtc_result trtc_cloud_start_remote_view(trtc_cloud *cloud,
@@ -1374,8 +1408,7 @@ trtc_result trtc_cloud_start_remote_view(trtc_cloud *cloud,
 
 /*
  Stops watching a remote stream; one that is not watched is left alone. The render callback stays set. Errors:
- `TRTC_ERR_INVALID_USER_ID`, `TRTC_ERR_INVALID_PARAMETER` (`stream_type`), `TRTC_ERR_NOT_SUPPORTED` (small stream). Any
- thread. Since 0.1.
+ `TRTC_ERR_INVALID_USER_ID`, `TRTC_ERR_INVALID_PARAMETER` (`stream_type`). Any thread. Since 0.1.
  */
 TRTC_API trtc_result trtc_cloud_stop_remote_view(trtc_cloud *cloud, const char *user_id, int32_t stream_type);
 
@@ -1389,7 +1422,7 @@ TRTC_API trtc_result trtc_cloud_stop_all_remote_view(trtc_cloud *cloud);
  longer (the default). The latest call wins, that for everybody included.
 
  May be set before entering, and before the user is there; forgotten at exit. Errors: `TRTC_ERR_INVALID_USER_ID`,
- `TRTC_ERR_INVALID_PARAMETER` (`stream_type`), `TRTC_ERR_NOT_SUPPORTED` (small stream). Any thread. Since 0.1.
+ `TRTC_ERR_INVALID_PARAMETER` (`stream_type`). Any thread. Since 0.1.
  */
 TRTC_API
 trtc_result trtc_cloud_mute_remote_video_stream(trtc_cloud *cloud,
@@ -1409,7 +1442,7 @@ TRTC_API trtc_result trtc_cloud_mute_all_remote_video_streams(trtc_cloud *cloud,
  `frame`, set up by its init function, gets pointers into the picture, valid until `trtc_video_release()` of `out_video`,
  also after the cloud's end. Errors: `TRTC_ERR_NO_FRAME` (nothing new, or not watched),
  `TRTC_ERR_PIXEL_FORMAT_UNSUPPORTED`, `TRTC_ERR_INVALID_USER_ID`, `TRTC_ERR_INVALID_PARAMETER` (`stream_type`),
- `TRTC_ERR_NOT_SUPPORTED` (small stream), `TRTC_ERR_FAILED` (8,192 pictures are acquired). Any thread. Since 0.1.
+ `TRTC_ERR_NOT_SUPPORTED` (local small stream), `TRTC_ERR_FAILED` (8,192 pictures are acquired). Any thread. Since 0.1.
  */
 TRTC_API
 trtc_result trtc_video_acquire(trtc_cloud *cloud,

@@ -74,6 +74,29 @@ pub unsafe extern "C" fn trtc_cloud_set_video_encoder_param(
     })
 }
 
+/// Sends the main stream in a second, small layer too (nonzero), or no longer (the default): of two layers made from one
+/// picture each receiver takes one (`trtc_cloud_set_remote_video_stream_type()`), and one that nobody watches is not made.
+///
+/// `param` is the small layer's size, rate (at most the main stream's) and bitrate; NULL only with 0. Before the main stream
+/// starts or while it runs; one that is published without a small layer becomes unavailable to others for a moment, once.
+/// Errors: `TRTC_ERR_INVALID_PARAMETER` (also a picture larger than the main stream's), `TRTC_ERR_UNSUPPORTED_RESOLUTION`
+/// (unknown number). Any thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trtc_cloud_enable_small_video_stream(
+    cloud: *mut trtc_cloud,
+    enable: trtc_bool,
+    param: *const trtc_video_enc_param,
+) -> trtc_result {
+    on_cloud(cloud, |entry| {
+        if enable == 0 {
+            return entry.cloud.enable_small_video_stream(None);
+        }
+        // SAFETY: the host promises a sized struct.
+        let given = unsafe { sized::read(param, "param") }?;
+        entry.cloud.enable_small_video_stream(Some(encoder_param(&given)?))
+    })
+}
+
 /// Pauses a local stream (nonzero), or no longer (the default). Others see it become unavailable; the source and local
 /// pictures go on. Holds for later sources and rooms too. Errors: `TRTC_ERR_INVALID_PARAMETER` (`stream_type`),
 /// `TRTC_ERR_NOT_SUPPORTED` (small stream). Any thread. Since 0.1.
@@ -144,8 +167,8 @@ pub unsafe extern "C" fn trtc_cloud_set_local_video_render_callback(
 
 /// Pictures of a remote stream, which must also be watched (`trtc_cloud_start_remote_view()`), as
 /// `TRTC_VIDEO_PIXEL_FORMAT_*`. It replaces an earlier callback; NULL ends it. May be set before the user is there. Errors:
-/// `TRTC_ERR_PIXEL_FORMAT_UNSUPPORTED`, `TRTC_ERR_INVALID_USER_ID`, `TRTC_ERR_INVALID_PARAMETER` (`stream_type`),
-/// `TRTC_ERR_NOT_SUPPORTED` (small stream). Any thread. Since 0.1.
+/// `TRTC_ERR_PIXEL_FORMAT_UNSUPPORTED`, `TRTC_ERR_INVALID_USER_ID`, `TRTC_ERR_INVALID_PARAMETER` (`stream_type`). Any
+/// thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_cloud_set_remote_video_render_callback(
     cloud: *mut trtc_cloud,
@@ -163,10 +186,40 @@ pub unsafe extern "C" fn trtc_cloud_set_remote_video_render_callback(
     })
 }
 
-/// Watches a remote stream: subscribes and decodes, now or as soon as it is there. A muted stream
-/// (`trtc_cloud_mute_remote_video_stream()`) begins when it is no longer muted. `view` must be NULL for now; take the
-/// pictures by callback or `trtc_video_acquire()`. Errors: `TRTC_ERR_INVALID_USER_ID`, `TRTC_ERR_INVALID_PARAMETER`
-/// (`stream_type`), `TRTC_ERR_NOT_SUPPORTED` (`view`, small stream). Any thread. Since 0.1.
+/// Takes the main (`TRTC_VIDEO_STREAM_TYPE_BIG`, the default) or the small stream of a user, also while it is watched: the
+/// picture changes its size (`on_user_video_size_changed`) when the next key frame is there, and never stands still. A user
+/// who sends no small stream shows the main one. Events, pictures and statistics name the chosen stream.
+///
+/// May be set before entering, and before the user is there; forgotten at exit. Errors: `TRTC_ERR_INVALID_USER_ID`,
+/// `TRTC_ERR_INVALID_PARAMETER` (`stream_type`; a sub stream has no small one). Any thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trtc_cloud_set_remote_video_stream_type(
+    cloud: *mut trtc_cloud,
+    user_id: *const c_char,
+    stream_type: i32,
+) -> trtc_result {
+    on_cloud(cloud, |entry| {
+        // SAFETY: the host promises a NUL-terminated text.
+        let user = unsafe { text::user(user_id, "user_id") }?;
+        entry.cloud.set_remote_video_stream_type(&user, one_of("stream_type", stream_type)?)
+    })
+}
+
+/// As `trtc_cloud_set_remote_video_stream_type()`, for everybody, later users and rooms included. Errors:
+/// `TRTC_ERR_INVALID_PARAMETER` (`stream_type`; a sub stream has no small one). Any thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trtc_cloud_set_prior_remote_video_stream_type(
+    cloud: *mut trtc_cloud,
+    stream_type: i32,
+) -> trtc_result {
+    on_cloud(cloud, |entry| entry.cloud.set_prior_remote_video_stream_type(one_of("stream_type", stream_type)?))
+}
+
+/// Watches a remote stream: subscribes and decodes, now or as soon as it is there. The small stream comes in place of the
+/// main one, as by `trtc_cloud_set_remote_video_stream_type()`; asking for the main one leaves an earlier choice as it is. A
+/// muted stream (`trtc_cloud_mute_remote_video_stream()`) begins when it is no longer muted. `view` must be NULL for now;
+/// take the pictures by callback or `trtc_video_acquire()`. Errors: `TRTC_ERR_INVALID_USER_ID`,
+/// `TRTC_ERR_INVALID_PARAMETER` (`stream_type`), `TRTC_ERR_NOT_SUPPORTED` (`view`). Any thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_cloud_start_remote_view(
     cloud: *mut trtc_cloud,
@@ -183,8 +236,7 @@ pub unsafe extern "C" fn trtc_cloud_start_remote_view(
 }
 
 /// Stops watching a remote stream; one that is not watched is left alone. The render callback stays set. Errors:
-/// `TRTC_ERR_INVALID_USER_ID`, `TRTC_ERR_INVALID_PARAMETER` (`stream_type`), `TRTC_ERR_NOT_SUPPORTED` (small stream). Any
-/// thread. Since 0.1.
+/// `TRTC_ERR_INVALID_USER_ID`, `TRTC_ERR_INVALID_PARAMETER` (`stream_type`). Any thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_cloud_stop_remote_view(
     cloud: *mut trtc_cloud,
@@ -208,7 +260,7 @@ pub unsafe extern "C" fn trtc_cloud_stop_all_remote_view(cloud: *mut trtc_cloud)
 /// longer (the default). The latest call wins, that for everybody included.
 ///
 /// May be set before entering, and before the user is there; forgotten at exit. Errors: `TRTC_ERR_INVALID_USER_ID`,
-/// `TRTC_ERR_INVALID_PARAMETER` (`stream_type`), `TRTC_ERR_NOT_SUPPORTED` (small stream). Any thread. Since 0.1.
+/// `TRTC_ERR_INVALID_PARAMETER` (`stream_type`). Any thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_cloud_mute_remote_video_stream(
     cloud: *mut trtc_cloud,
@@ -238,7 +290,7 @@ pub unsafe extern "C" fn trtc_cloud_mute_all_remote_video_streams(
 /// `frame`, set up by its init function, gets pointers into the picture, valid until `trtc_video_release()` of `out_video`,
 /// also after the cloud's end. Errors: `TRTC_ERR_NO_FRAME` (nothing new, or not watched),
 /// `TRTC_ERR_PIXEL_FORMAT_UNSUPPORTED`, `TRTC_ERR_INVALID_USER_ID`, `TRTC_ERR_INVALID_PARAMETER` (`stream_type`),
-/// `TRTC_ERR_NOT_SUPPORTED` (small stream), `TRTC_ERR_FAILED` (8,192 pictures are acquired). Any thread. Since 0.1.
+/// `TRTC_ERR_NOT_SUPPORTED` (local small stream), `TRTC_ERR_FAILED` (8,192 pictures are acquired). Any thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_video_acquire(
     cloud: *mut trtc_cloud,

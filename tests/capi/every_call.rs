@@ -36,6 +36,9 @@ pub fn every_call(c: *mut trtc_cloud, released: &AtomicUsize) -> Vec<(&'static s
         trtc_cloud_start_local_preview(null_mut());
         trtc_cloud_stop_local_preview();
         trtc_cloud_set_video_encoder_param(0, &raw const param);
+        trtc_cloud_enable_small_video_stream(1, &raw const param);
+        trtc_cloud_set_remote_video_stream_type(USER, 1);
+        trtc_cloud_set_prior_remote_video_stream_type(0);
         trtc_cloud_mute_local_video(0, 0);
         trtc_cloud_enable_custom_video_capture(0, 0);
         trtc_cloud_send_custom_video_data(0, &raw const picture, Some(count), context);

@@ -40,9 +40,21 @@ fn any_pointer(call: impl Fn(*mut trtc_cloud, *mut c_void) -> i32) {
     each("", [0, 1, usize::MAX].map(|value| (value, OK)), |c, value| call(c, handle(*value)));
 }
 
-/// Main and sub stream; there is no small one yet.
+/// Main and sub stream of the host; the small one is made by the library.
 fn streams(call: impl Fn(*mut trtc_cloud, i32) -> i32) {
     let cases = [(-1, BAD), (0, OK), (1, TRTC_ERR_NOT_SUPPORTED), (2, OK), (3, BAD), (i32::MIN, BAD), (i32::MAX, BAD)];
+    each("stream_type", cases, |c, value| call(c, *value));
+}
+
+/// Any stream of a remote user.
+fn remote_streams(call: impl Fn(*mut trtc_cloud, i32) -> i32) {
+    let cases = [(-1, BAD), (0, OK), (1, OK), (2, OK), (3, BAD), (i32::MIN, BAD), (i32::MAX, BAD)];
+    each("stream_type", cases, |c, value| call(c, *value));
+}
+
+/// Main and small stream.
+fn layers(call: impl Fn(*mut trtc_cloud, i32) -> i32) {
+    let cases = [(-1, BAD), (0, OK), (1, OK), (2, BAD), (3, BAD), (i32::MIN, BAD), (i32::MAX, BAD)];
     each("stream_type", cases, |c, value| call(c, *value));
 }
 
@@ -295,6 +307,15 @@ rows! {
         stream_type => streams(|c, s| unsafe { trtc_cloud_set_video_encoder_param(c, s, &made::<trtc_video_enc_param>()) });
         param => structs::<trtc_video_enc_param>("param", OK, BAD, |c, p| unsafe { trtc_cloud_set_video_encoder_param(c, 0, p) });
     }
+    trtc_cloud_enable_small_video_stream {
+        enable => any_bool(|c, on| unsafe { trtc_cloud_enable_small_video_stream(c, on, &made::<trtc_video_enc_param>()) });
+        param => structs::<trtc_video_enc_param>("param", OK, BAD, |c, p| unsafe { trtc_cloud_enable_small_video_stream(c, 1, p) });
+    }
+    trtc_cloud_set_remote_video_stream_type {
+        user_id => users(|c, u| unsafe { trtc_cloud_set_remote_video_stream_type(c, u, 1) });
+        stream_type => layers(|c, s| unsafe { trtc_cloud_set_remote_video_stream_type(c, USER, s) });
+    }
+    trtc_cloud_set_prior_remote_video_stream_type { stream_type => layers(|c, s| unsafe { trtc_cloud_set_prior_remote_video_stream_type(c, s) }); }
     trtc_cloud_mute_local_video {
         stream_type => streams(|c, s| unsafe { trtc_cloud_mute_local_video(c, s, 1) });
         mute => any_bool(|c, on| unsafe { trtc_cloud_mute_local_video(c, 0, on) });
@@ -323,23 +344,23 @@ rows! {
     }
     trtc_cloud_set_remote_video_render_callback {
         user_id => users(|c, u| unsafe { trtc_cloud_set_remote_video_render_callback(c, u, 0, 1, Some(render), null_mut()) });
-        stream_type => streams(|c, s| unsafe { trtc_cloud_set_remote_video_render_callback(c, USER, s, 1, Some(render), null_mut()) });
+        stream_type => remote_streams(|c, s| unsafe { trtc_cloud_set_remote_video_render_callback(c, USER, s, 1, Some(render), null_mut()) });
         pixel_format => formats(|c, f| unsafe { trtc_cloud_set_remote_video_render_callback(c, USER, 0, f, Some(render), null_mut()) });
         callback => each("", [((), OK)], |c, ()| unsafe { trtc_cloud_set_remote_video_render_callback(c, USER, 0, 1, None, null_mut()) });
         user_data => any_pointer(|c, p| unsafe { trtc_cloud_set_remote_video_render_callback(c, USER, 0, 1, Some(render), p) });
     }
     trtc_cloud_start_remote_view {
         user_id => users(|c, u| unsafe { trtc_cloud_start_remote_view(c, u, 0, null_mut()) });
-        stream_type => streams(|c, s| unsafe { trtc_cloud_start_remote_view(c, USER, s, null_mut()) });
+        stream_type => remote_streams(|c, s| unsafe { trtc_cloud_start_remote_view(c, USER, s, null_mut()) });
         view => no_view(|c, view| unsafe { trtc_cloud_start_remote_view(c, USER, 0, view) });
     }
     trtc_cloud_stop_remote_view {
         user_id => users(|c, u| unsafe { trtc_cloud_stop_remote_view(c, u, 0) });
-        stream_type => streams(|c, s| unsafe { trtc_cloud_stop_remote_view(c, USER, s) });
+        stream_type => remote_streams(|c, s| unsafe { trtc_cloud_stop_remote_view(c, USER, s) });
     }
     trtc_cloud_mute_remote_video_stream {
         user_id => users(|c, u| unsafe { trtc_cloud_mute_remote_video_stream(c, u, 0, 1) });
-        stream_type => streams(|c, s| unsafe { trtc_cloud_mute_remote_video_stream(c, USER, s, 1) });
+        stream_type => remote_streams(|c, s| unsafe { trtc_cloud_mute_remote_video_stream(c, USER, s, 1) });
         mute => any_bool(|c, on| unsafe { trtc_cloud_mute_remote_video_stream(c, USER, 0, on) });
     }
     trtc_cloud_mute_all_remote_video_streams { mute => any_bool(|c, on| unsafe { trtc_cloud_mute_all_remote_video_streams(c, on) }); }

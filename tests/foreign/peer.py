@@ -21,15 +21,16 @@ class Picture:
 
     def __init__(self, clip):
         self.clip, self.frames, self.indices, self.psnr, self.first_at, self.last_at = clip, 0, [], [], None, None
-        self.size, self.kept = None, []
+        self.size, self.sizes, self.kept = None, [], []
 
     def take(self, frame):
         now = time.monotonic()
         self.first_at = self.first_at or now
         self.last_at = now
         self.frames += 1
-        if frame.width > 2:  # the client ends a stream with a picture of 2x2
+        if frame.width > 2 and self.size != (frame.width, frame.height):  # the client ends a stream with a picture of 2x2
             self.size = (frame.width, frame.height)
+            self.sizes.append(self.size)
         # Judged after the call: while it runs, this process only copies.
         height = frame.height if self.frames % 15 == 0 else frame.height // 4
         self.kept.append((frame.width, frame.height, bytes(frame.data[: frame.width * height])))
@@ -57,6 +58,7 @@ class Picture:
         return {
             "frames": self.frames,
             "size": self.size,
+            "sizes": self.sizes,
             "seen_ratio": self.seen_ratio(self.indices),
             "in_order": self.indices == sorted(self.indices),
             "gaps": [[a, b] for a, b in zip(self.indices, self.indices[1:]) if b - a > 1][:8],
@@ -92,10 +94,20 @@ class Sound:
         return {"seconds": round(len(heard) / 100, 2), "tone_hz": tone, "longest_gap_ms": gap}
 
 
-async def publish_video(room, clip, stop):
+async def choose(publication, steps, note):
+    """`steps` as 4:low,8:high, in seconds from now."""
+    started = time.monotonic()
+    for step in filter(None, steps.split(",")):
+        at, quality = step.split(":")
+        await asyncio.sleep(max(0, started + float(at) - time.monotonic()))
+        publication.set_video_quality({"low": rtc.VideoQuality.VIDEO_QUALITY_LOW, "high": rtc.VideoQuality.VIDEO_QUALITY_HIGH}[quality])
+        note("quality_asked", quality=quality)
+
+
+async def publish_video(room, clip, stop, simulcast):
     source = rtc.VideoSource(clip.width, clip.height)
     track = rtc.LocalVideoTrack.create_video_track("cam", source)
-    options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_CAMERA, video_codec=rtc.VideoCodec.H264, simulcast=False,
+    options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_CAMERA, video_codec=rtc.VideoCodec.H264, simulcast=simulcast,
                                        video_encoding=rtc.VideoEncoding(max_framerate=clip.fps, max_bitrate=1_500_000))
     publication = await room.local_participant.publish_track(track, options)
     start, index = time.monotonic(), 0
@@ -143,6 +155,7 @@ async def main(args):
     def _(track, publication, participant):
         note("track_subscribed", user=participant.identity, kind=int(track.kind), source=int(publication.source))
         if track.kind == rtc.TrackKind.KIND_VIDEO:
+            tasks.append(asyncio.ensure_future(choose(publication, args.quality_at, note)))
             tasks.append(asyncio.ensure_future(drain(rtc.VideoStream(track, format=rtc.VideoBufferType.I420), picture)))
         else:
             tasks.append(asyncio.ensure_future(drain(rtc.AudioStream(track, sample_rate=RATE, num_channels=1), sound)))
@@ -166,7 +179,7 @@ async def main(args):
     senders = []
     await asyncio.sleep(args.publish_after)
     if args.publish:
-        senders.append(asyncio.ensure_future(publish_video(room, clip, stop)))
+        senders.append(asyncio.ensure_future(publish_video(room, clip, stop, args.simulcast)))
         senders.append(asyncio.ensure_future(publish_audio(room, args.tone, stop, published)))
     end = time.monotonic() + args.seconds
     seq = {True: 0, False: 0}
@@ -192,10 +205,11 @@ def parse():
     parser = argparse.ArgumentParser()
     for name, kind, default in [
         ("url", str, None), ("token", str, None), ("seconds", float, 8), ("clip", str, None), ("width", int, 640),
-        ("height", int, 360), ("fps", int, 30), ("tone", float, 660), ("mute-at", float, 0), ("publish-after", float, 0),
+        ("height", int, 360), ("fps", int, 30), ("tone", float, 660), ("mute-at", float, 0), ("publish-after", float, 0), ("quality-at", str, ""),
     ]:
         parser.add_argument(f"--{name}", type=kind, default=default)
     parser.add_argument("--publish", action="store_true")
+    parser.add_argument("--simulcast", action="store_true")
     return parser.parse_args()
 
 

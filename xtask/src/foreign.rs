@@ -42,6 +42,12 @@ const SUITES: &[Suite] = &[
         needs: &[Need::Python],
     },
     Suite {
+        name: "simulcast, livekit-server",
+        script: "tests/foreign/layers.py",
+        args: &["livekit"],
+        needs: &[Need::Python, Need::LivekitServer],
+    },
+    Suite {
         name: "browser client, trtc serve",
         script: "tests/foreign/browser.py",
         args: &[],

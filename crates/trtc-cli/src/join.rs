@@ -48,9 +48,21 @@ pub struct Arguments {
     /// Video bitrate in kbit/s.
     #[arg(long, default_value_t = 900, value_parser = clap::value_parser!(u32).range(10..=50_000))]
     kbps: u32,
+    /// Sends a small picture beside the main one, for receivers that want little: WIDTHxHEIGHT.
+    #[arg(long)]
+    small_size: Option<String>,
+    /// Bitrate of the small picture in kbit/s.
+    #[arg(long, default_value_t = 150, value_parser = clap::value_parser!(u32).range(10..=50_000))]
+    small_kbps: u32,
     /// Watch and hear the others.
     #[arg(long)]
     subscribe: bool,
+    /// Which picture of the others is watched, where they send two.
+    #[arg(long, default_value = "big", value_parser = ["big", "small"])]
+    watch: String,
+    /// Changes between big and small at these seconds of the stay: 4,8.
+    #[arg(long, value_delimiter = ',')]
+    switch_at: Vec<u32>,
     /// Length of the stay.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     seconds: u32,
@@ -108,6 +120,7 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     .map_err(said)?;
     listen(&cloud, &remotes)?;
     start_sending(&cloud, arguments)?;
+    cloud.set_prior_remote_video_stream_type(watched(arguments, 0)).map_err(said)?;
     cloud.set_default_stream_recv_mode(arguments.subscribe, arguments.subscribe).map_err(said)?;
     let mut params = EnterParams::with_token(&arguments.url, &token);
     params.role = if arguments.role == "audience" { Role::Audience } else { Role::Anchor };
@@ -159,6 +172,11 @@ fn start_sending(cloud: &Cloud, arguments: &Arguments) -> Result<(), String> {
     let encoder =
         VideoEncoderParam { width, height, fps: arguments.fps, bitrate_kbps: arguments.kbps, min_bitrate_kbps: 0 };
     cloud.set_video_encoder_param(StreamType::Big, encoder).map_err(said)?;
+    if let Some(size) = &arguments.small_size {
+        let (width, height) = parse_size(size)?;
+        let small = VideoEncoderParam { width, height, bitrate_kbps: arguments.small_kbps, ..encoder };
+        cloud.enable_small_video_stream(Some(small)).map_err(said)?;
+    }
     if arguments.publish == "pattern" {
         cloud.start_pattern_source(StreamType::Big, PatternSource::default()).map_err(said)?;
     } else {
@@ -171,10 +189,15 @@ fn start_sending(cloud: &Cloud, arguments: &Arguments) -> Result<(), String> {
     cloud.start_local_audio(AudioQuality::Default).map_err(said)
 }
 
+/// The stream that is watched after so many changes.
+fn watched(arguments: &Arguments, changes: usize) -> StreamType {
+    if (arguments.watch == "small") == changes.is_multiple_of(2) { StreamType::Small } else { StreamType::Big }
+}
+
 fn parse_size(size: &str) -> Result<(u32, u32), String> {
     size.split_once('x')
         .and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)))
-        .ok_or_else(|| format!("--size must be WIDTHxHEIGHT, got {size:?}"))
+        .ok_or_else(|| format!("a size must be WIDTHxHEIGHT, got {size:?}"))
 }
 
 /// The stay itself: events, messages, mutes, the progress line.
@@ -190,6 +213,7 @@ fn live(
     let mut next_message = start;
     let mut mute = arguments.mute_at.map(|at| (start + Duration::from_secs(u64::from(at)), true));
     let mut line = Instant::now();
+    let mut changes = 0;
     while Instant::now() < end && stay.ended.is_none() {
         match events.recv_timeout(Duration::from_millis(20)) {
             Ok(event) => {
@@ -211,6 +235,14 @@ fn live(
             let _ = cloud.mute_local_audio(on);
             let _ = cloud.mute_local_video(StreamType::Big, on);
             mute = on.then(|| (now + Duration::from_secs(1), false));
+        }
+        let stayed = end.checked_sub(Duration::from_secs(u64::from(arguments.seconds))).map(|from| now - from);
+        if let (Some(at), Some(stayed)) = (arguments.switch_at.get(changes), stayed)
+            && stay.join_ms.is_some()
+            && stayed >= Duration::from_secs(u64::from(*at))
+        {
+            changes += 1;
+            let _ = cloud.set_prior_remote_video_stream_type(watched(arguments, changes));
         }
         if stay.join_ms.is_some() && stay.lost_since.is_none() && arguments.publish != "none" && now >= next_message {
             next_message = now + MESSAGE_EVERY;
@@ -286,8 +318,14 @@ fn as_json(event: &Event) -> Option<Value> {
             json!({"event": "user_sub_stream_available", "user": user(u), "available": on})
         }
         Event::UserAudioAvailable(u, on) => json!({"event": "user_audio_available", "user": user(u), "available": on}),
-        Event::FirstVideoFrame { user: Some(u), width, height, .. } => {
-            json!({"event": "first_video_frame", "user": user(u), "width": width, "height": height})
+        Event::SendFirstLocalVideoFrame(stream) => {
+            json!({"event": "send_first_local_video_frame", "stream": *stream as i32})
+        }
+        Event::FirstVideoFrame { user: Some(u), stream, width, height } => {
+            json!({"event": "first_video_frame", "user": user(u), "stream": *stream as i32, "width": width, "height": height})
+        }
+        Event::UserVideoSizeChanged { user: u, stream, width, height } => {
+            json!({"event": "user_video_size_changed", "user": user(u), "stream": *stream as i32, "width": width, "height": height})
         }
         Event::FirstAudioFrame(u) => json!({"event": "first_audio_frame", "user": user(u)}),
         Event::ConnectionLost => json!({"event": "connection_lost"}),
@@ -300,7 +338,9 @@ fn as_json(event: &Event) -> Option<Value> {
             json!({"event": "messages_missed", "user": user(u), "cmd_id": cmd_id, "missed": missed})
         }
         Event::Statistics(s) => json!({"event": "statistics", "rtt_ms": s.rtt_ms, "up_loss_percent": s.up_loss_percent,
-            "down_loss_percent": s.down_loss_percent, "sent_bytes": s.sent_bytes, "received_bytes": s.received_bytes}),
+            "down_loss_percent": s.down_loss_percent, "sent_bytes": s.sent_bytes, "received_bytes": s.received_bytes,
+            "local": s.local.iter().map(|l| json!({"stream": l.stream as i32, "width": l.width, "fps": l.frame_rate, "kbps": l.video_bitrate_kbps}))
+                .collect::<Vec<_>>()}),
         _ => return None,
     })
 }

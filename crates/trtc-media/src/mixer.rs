@@ -43,6 +43,14 @@ pub fn volume(samples: &[i16]) -> u32 {
     ((db + 60.0) / 60.0 * 100.0).clamp(0.0, 100.0).round() as u32
 }
 
+/// Audio level as of RFC 6464: 0 (overload) to 127 (-127 dBov or less), by RMS.
+#[must_use]
+pub fn level_dbov(samples: &[i16]) -> u8 {
+    let energy: f64 = samples.iter().map(|s| f64::from(*s).powi(2)).sum::<f64>() / samples.len().max(1) as f64;
+    let dbov = 10.0 * (energy / (32_768.0 * 32_768.0)).max(1e-13).log10();
+    (-dbov).clamp(0.0, 127.0).round() as u8
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,6 +72,14 @@ mod tests {
         }
         finish(&[i32::MAX, i32::MIN], &mut out);
         assert!(out[0] > 32_000 && out[1] < -32_000);
+    }
+
+    #[test]
+    fn level_is_negative_dbov() {
+        // A full-scale sine has -3 dBov (RFC 6464 appendix B counts from overload), a tenth of it 20 dB less.
+        let sine = |a: f64| (0..4800).map(|i| (a * (f64::from(i) * 0.1309).sin()) as i16).collect::<Vec<_>>();
+        let levels = [level_dbov(&[]), level_dbov(&[0; 480]), level_dbov(&sine(32_767.0)), level_dbov(&sine(3_276.7))];
+        assert_eq!(levels, [127, 127, 3, 23]);
     }
 
     #[test]

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use trtc_codec::{H264Decoder, H264Encoder, OpusEncoder};
-use trtc_member::{Event, LocalTrack, MemberConfig, MemberSink, ReceivedAudio, ReceivedVideo, join, shutdown};
+use trtc_member::{
+    EncodedAudio, Event, LocalTrack, MemberConfig, MemberSink, ReceivedAudio, ReceivedVideo, join, shutdown,
+};
 use trtc_proto::jwt::{Claims, VideoGrant, sign};
 use trtc_types::*;
 
@@ -38,7 +40,7 @@ impl MemberSink for Sink {
         }
     }
     fn audio(&self, _: ReceivedAudio) {}
-    fn key_frame_wanted(&self, _: &str) {
+    fn key_frame_wanted(&self, _: &str, _: usize) {
         self.key.store(true, Ordering::Relaxed);
     }
     fn bitrate_estimate(&self, bps: u32) {
@@ -81,6 +83,7 @@ fn main() {
                 height: 720,
                 muted: false,
                 stereo: false,
+                layers: Vec::new(),
             };
             member.publish(track).unwrap();
         }
@@ -98,7 +101,7 @@ fn main() {
             luma.iter_mut().enumerate().for_each(|(i, p)| *p = (((i % 1280 + tick as usize) / 3) ^ (i / 1280)) as u8);
             let frame = VideoFrame { picture: Arc::new(picture), time };
             if let Some(frame) = encoder.encode(&frame, sink.key.swap(false, Ordering::Relaxed)).unwrap() {
-                member.send_video("cam", &frame).unwrap();
+                member.send_video("cam", 0, &frame).unwrap();
             }
         }
         if publish && tick % 2 == 0 {
@@ -107,7 +110,9 @@ fn main() {
             let mut packet = Vec::new();
             opus.encode(&pcm, &mut packet).unwrap();
             if !packet.is_empty() {
-                member.send_audio("mic", &packet, 960, time).unwrap();
+                member
+                    .send_audio("mic", &EncodedAudio { opus: &packet, samples_48k: 960, time, level: Some(20) })
+                    .unwrap();
             }
         }
         if tick % 100 == 50 {

@@ -4,7 +4,7 @@ use crate::outbound::Outbound;
 use crate::publish::Publish;
 use crate::receive::Receive;
 use crate::stats::MemberStats;
-use crate::{Delivery, MemberConfig};
+use crate::{Delivery, EncodedAudio, MemberConfig};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -126,15 +126,15 @@ impl Core {
         self.publish.set_muted(now, cid, muted, &mut self.told);
     }
 
-    pub fn send_video(&mut self, now: Instant, cid: &str, frame: &EncodedVideo) -> Result<()> {
-        self.publish.send_video(now, cid, frame, &mut self.told)
+    pub fn send_video(&mut self, now: Instant, cid: &str, layer: usize, frame: &EncodedVideo) -> Result<()> {
+        self.publish.send_video(now, cid, layer, frame, &mut self.told)
     }
 
-    pub fn send_audio(&mut self, now: Instant, cid: &str, opus: &[u8], samples: u32, time: Duration) -> Result<()> {
+    pub fn send_audio(&mut self, now: Instant, cid: &str, sound: &EncodedAudio<'_>) -> Result<()> {
         match &mut self.peers {
             Some([peer, _]) => {
                 let out = &mut Outbound { peer, socket: PUBLISHER, actions: &mut self.actions };
-                self.publish.send_audio(now, cid, opus, samples, time, out)
+                self.publish.send_audio(now, cid, sound, out)
             }
             None => Ok(()),
         }

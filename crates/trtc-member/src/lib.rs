@@ -13,9 +13,10 @@ mod pacer;
 mod publish;
 mod receive;
 mod stats;
+mod stream;
 
 pub use stats::{LocalTrackStats, MemberStats, RemoteTrackStats};
-pub use trtc_session::{Event, LocalTrack, RemoteTrack};
+pub use trtc_session::{Event, LocalLayer, LocalTrack, RemoteTrack, TrackSettings, VideoQuality};
 
 use bytes::Bytes;
 use core::Core;
@@ -59,10 +60,23 @@ pub trait MemberSink: Send + Sync {
     fn video(&self, video: ReceivedVideo);
     /// An Opus packet of a remote track, in order of arrival.
     fn audio(&self, audio: ReceivedAudio);
-    /// The encoder of this track should make a key frame soon.
-    fn key_frame_wanted(&self, cid: &str);
+    /// The encoder of this track's layer (0 is the smallest, or the only one) should make a key frame soon.
+    fn key_frame_wanted(&self, cid: &str, layer: usize);
     /// What the server believes the uplink can carry.
     fn bitrate_estimate(&self, bps: u32);
+}
+
+/// An Opus packet to be sent.
+#[derive(Clone, Copy, Debug)]
+pub struct EncodedAudio<'a> {
+    /// The packet.
+    pub opus: &'a [u8],
+    /// Its length, in samples at 48 kHz.
+    pub samples_48k: u32,
+    /// When its first sample was captured, on the media clock.
+    pub time: Duration,
+    /// How loud it is, in -dBov, 0..=127 (RFC 6464): the server finds the speakers by it. Unknown: none.
+    pub level: Option<u8>,
 }
 
 /// An access unit, in decode order.
@@ -167,20 +181,21 @@ impl Member {
         self.change(|core, now| core.set_muted(now, cid, muted));
     }
 
-    /// Sends an access unit. Dropped and counted while the track is not connected, and until the next key frame after that.
+    /// Sends an access unit of a layer (0 is the smallest, or the only one). Dropped and counted while the track is not
+    /// connected, and until the next key frame after that. Layers of one picture have one time.
     ///
     /// # Errors
-    /// `INVALID_PARAMETER` when `cid` is no H.264 track of ours.
-    pub fn send_video(&self, cid: &str, frame: &EncodedVideo) -> Result<()> {
-        self.change(|core, now| core.send_video(now, cid, frame))
+    /// `INVALID_PARAMETER` when `cid` is no H.264 track of ours, or has no such layer.
+    pub fn send_video(&self, cid: &str, layer: usize, frame: &EncodedVideo) -> Result<()> {
+        self.change(|core, now| core.send_video(now, cid, layer, frame))
     }
 
-    /// Sends an Opus packet of `samples_48k` samples captured at `time`. Send nothing during discontinuous transmission.
+    /// Sends an Opus packet. Send nothing during discontinuous transmission.
     ///
     /// # Errors
     /// `INVALID_PARAMETER` when `cid` is no audio track of ours or the packet is empty or above 1,100 bytes.
-    pub fn send_audio(&self, cid: &str, opus: &[u8], samples_48k: u32, time: Duration) -> Result<()> {
-        self.change(|core, now| core.send_audio(now, cid, opus, samples_48k, time))
+    pub fn send_audio(&self, cid: &str, sound: &EncodedAudio<'_>) -> Result<()> {
+        self.change(|core, now| core.send_audio(now, cid, sound))
     }
 
     /// Subscribes to a remote track, or no longer.
@@ -188,9 +203,9 @@ impl Member {
         self.change(|core, now| core.session.subscribe(now, sid, on));
     }
 
-    /// Tells the server what of a remote track is of use: nothing, or a size in pixels.
-    pub fn track_settings(&self, sid: &str, disabled: bool, width: u32, height: u32) {
-        self.change(|core, now| core.session.track_settings(now, sid, disabled, width, height));
+    /// Tells the server what of a remote track is of use.
+    pub fn track_settings(&self, sid: &str, wanted: TrackSettings) {
+        self.change(|core, now| core.session.track_settings(now, sid, wanted));
     }
 
     /// Drops a remote video track up to its next key frame and asks for one: the decoder failed.
@@ -245,7 +260,7 @@ pub(crate) enum Delivery {
     Event(Event),
     Video(ReceivedVideo),
     Audio(ReceivedAudio),
-    KeyFrameWanted(String),
+    KeyFrameWanted(String, usize),
     Bitrate(u32),
 }
 
@@ -291,7 +306,7 @@ fn deliver(sink: &dyn MemberSink, delivery: Delivery) {
         Delivery::Event(event) => sink.event(event),
         Delivery::Video(video) => sink.video(video),
         Delivery::Audio(audio) => sink.audio(audio),
-        Delivery::KeyFrameWanted(cid) => sink.key_frame_wanted(&cid),
+        Delivery::KeyFrameWanted(cid, layer) => sink.key_frame_wanted(&cid, layer),
         Delivery::Bitrate(bps) => sink.bitrate_estimate(bps),
     }
 }

@@ -16,6 +16,8 @@ const CAPACITY: usize = 2_048;
 pub(crate) struct Waiting {
     /// Which local track; an index that its owner understands.
     pub track: usize,
+    /// Which layer of it.
+    pub layer: usize,
     /// The packet.
     pub packet: Vec<u8>,
 }
@@ -36,12 +38,12 @@ impl Pacer {
     }
 
     /// Queues a packet; `false` when the queue is full.
-    pub fn push(&mut self, now: Instant, track: usize, packet: Vec<u8>) -> bool {
+    pub fn push(&mut self, now: Instant, (track, layer): (usize, usize), packet: Vec<u8>) -> bool {
         if self.queue.len() >= CAPACITY {
             return false;
         }
         self.measure(now, packet.len() as u64);
-        self.queue.push_back(Waiting { track, packet });
+        self.queue.push_back(Waiting { track, layer, packet });
         true
     }
 
@@ -93,7 +95,7 @@ mod tests {
     fn a_key_frame_is_spread_and_a_small_frame_leaves_at_once() {
         let (mut pacer, start) = (Pacer::new(), Instant::now());
         for _ in 0..100 {
-            assert!(pacer.push(start, 0, vec![0; 1_200]));
+            assert!(pacer.push(start, (0, 0), vec![0; 1_200]));
         }
         let mut at_once = 0;
         while pacer.pop(start).is_some() {
@@ -113,7 +115,7 @@ mod tests {
         assert!(took > Duration::from_millis(45) && took < Duration::from_millis(60), "{took:?}");
         let later = now + Duration::from_millis(33);
         for _ in 0..5 {
-            pacer.push(later, 0, vec![0; 1_200]);
+            pacer.push(later, (0, 0), vec![0; 1_200]);
         }
         assert_eq!(std::iter::from_fn(|| pacer.pop(later)).count(), 5);
     }
@@ -121,7 +123,7 @@ mod tests {
     #[test]
     fn the_queue_is_bounded_and_can_be_cleared() {
         let (mut pacer, now) = (Pacer::new(), Instant::now());
-        assert_eq!((0..5_000).filter(|i| pacer.push(now, i % 2, vec![0; 10])).count(), CAPACITY);
+        assert_eq!((0..5_000).filter(|i| pacer.push(now, (i % 2, 0), vec![0; 10])).count(), CAPACITY);
         pacer.clear(0);
         assert!(pacer.queue.iter().all(|w| w.track == 1) && pacer.queue.len() == CAPACITY / 2);
     }

@@ -1,27 +1,24 @@
 //! The sending half: encoded frames become RTP packets on the publisher connection; lost ones are repeated, reports are read.
-use crate::Delivery;
 use crate::clock::{Wall, rtp_time};
 use crate::outbound::Outbound;
 use crate::pacer::Pacer;
 use crate::stats::LocalTrackStats;
+use crate::stream::RtpStream;
+use crate::{Delivery, EncodedAudio};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 use trtc_peer::{Peer, SectionId, SendParams, SendTrack};
+use trtc_rtp::RtpPacket;
 use trtc_rtp::h264::Packetizer;
-use trtc_rtp::rtcp::{self, ReportBlock, Rtcp, SenderInfo};
-use trtc_rtp::{RetransmissionCache, RtpHeader, RtpPacket, write_rtp, write_rtx};
-use trtc_session::LocalTrack;
+use trtc_rtp::rtcp::{self, ReportBlock, Rtcp};
+use trtc_session::{LocalTrack, RIDS};
 use trtc_types::{CodecKind, EncodedVideo, Error, MediaKind, Result};
 
 /// Largest RTP payload; with headers, extensions and SRTP tag the datagram stays below 1,200 bytes.
 const PAYLOAD_MAX: usize = 1_100;
-/// Packets kept for repetition: two seconds at 2 Mbit/s.
-const CACHE_PACKETS: usize = 512;
 const VIDEO_CLOCK: u32 = 90_000;
 const AUDIO_CLOCK: u32 = 48_000;
 const REPORT_PERIOD: Duration = Duration::from_secs(1);
-/// Between two requests to the encoder for a key frame.
-const KEY_FRAME_PERIOD: Duration = Duration::from_millis(200);
 /// Packets repeated for one NACK datagram.
 const REPEAT_MAX: usize = 128;
 /// An audio time this far from the running one is a gap, not jitter of the caller.
@@ -45,22 +42,10 @@ struct Track {
     local: LocalTrack,
     section: Option<SectionId>,
     params: Option<SendParams>,
-    ssrc: u32,
-    rtx_ssrc: u32,
-    sequence: u16,
-    rtx_sequence: u16,
+    /// One, or one for each layer, the smallest first.
+    streams: Vec<RtpStream>,
     time_base: u32,
     next_audio_time: Option<u32>,
-    cache: Option<RetransmissionCache>,
-    needs_key: bool,
-    /// Frames were dropped since the last one that was sent.
-    starved: bool,
-    last_key_request: Option<Instant>,
-    /// A request that came too soon after the last one, and waits.
-    key_request_waits: bool,
-    packets: u32,
-    octets: u32,
-    stats: LocalTrackStats,
 }
 
 impl Publish {
@@ -99,17 +84,21 @@ impl Publish {
             peer.remove_send(old);
         }
         track.renew();
-        sid.clone_into(&mut track.stats.sid);
         let video = track.local.kind == MediaKind::Video;
-        track.section = Some(peer.add_send(SendTrack {
+        let section = peer.add_send(SendTrack {
             kind: track.local.kind,
             codec: track.local.codec.clone(),
             codec_spec: None,
             stream_id: "-".into(),
             track_id: cid.to_owned(),
-            ssrc: track.ssrc,
-            rtx_ssrc: video.then_some(track.rtx_ssrc),
-        }));
+            ssrc: track.streams[0].ssrc,
+            rtx_ssrc: video.then_some(track.streams[0].rtx_ssrc),
+        });
+        if !track.local.layers.is_empty() {
+            peer.set_send_rids(section, &RIDS[..track.streams.len()]);
+        }
+        track.section = Some(section);
+        track.streams.iter_mut().for_each(|stream| sid.clone_into(&mut stream.stats.sid));
     }
 
     /// The connections are gone; sections come again with [`Self::attach`].
@@ -128,8 +117,10 @@ impl Publish {
             let ready = track.params.is_some();
             track.params = track.section.and_then(|section| peer.send_params(section));
             // The encoder's own first key frame may have come too early.
-            if !ready && track.params.is_some() && track.starved {
-                track.want_key(now, told);
+            for layer in 0..track.streams.len() {
+                if !ready && track.params.is_some() && track.streams[layer].starved {
+                    track.want_key(now, layer, told);
+                }
             }
         }
         self.next_report.get_or_insert(now + REPORT_PERIOD);
@@ -139,20 +130,22 @@ impl Publish {
         let Some((id, track)) = self.find(cid) else { return };
         track.local.muted = muted;
         if track.local.kind == MediaKind::Video {
-            track.needs_key = true;
+            for layer in 0..track.streams.len() {
+                track.streams[layer].needs_key = true;
+                track.want_key(now, layer, told);
+            }
             if muted {
                 self.pacer.clear(id);
-            } else {
-                track.want_key(now, told);
             }
         }
     }
 
-    /// Packetises one access unit; frames that cannot be sent now are dropped and counted, until the next key frame.
+    /// Packetises one access unit of a layer; frames that cannot be sent now are dropped and counted, until the next key frame.
     pub fn send_video(
         &mut self,
         now: Instant,
         cid: &str,
+        layer: usize,
         frame: &EncodedVideo,
         told: &mut VecDeque<Delivery>,
     ) -> Result<()> {
@@ -162,56 +155,63 @@ impl Publish {
         if track.local.kind != MediaKind::Video || track.local.codec != CodecKind::H264 {
             return Err(Error::invalid(format!("cid {cid:?} is not an H.264 track")));
         }
-        if track.local.muted {
+        let layers = track.streams.len();
+        if layer >= layers {
+            return Err(Error::invalid(format!("layer must be below {layers}, the layers of {cid:?}, got {layer}")));
+        }
+        if track.local.muted || !track.sends(layer) {
             return Ok(());
         }
-        if track.params.is_none() || (track.needs_key && !frame.key) {
-            track.stats.frames_dropped += 1;
-            track.needs_key = true;
-            track.starved = true;
+        let stream = &mut track.streams[layer];
+        if track.params.is_none() || (stream.needs_key && !frame.key) {
+            stream.stats.frames_dropped += 1;
+            stream.needs_key = true;
+            stream.starved = true;
             if track.params.is_some() {
-                track.want_key(now, told);
+                track.want_key(now, layer, told);
             }
             return Ok(());
         }
-        let Some(params) = track.params.clone() else { return Ok(()) };
-        track.needs_key = false;
-        track.starved = false;
+        let Some(params) = &track.params else { return Ok(()) };
+        stream.needs_key = false;
+        stream.starved = false;
         let timestamp = rtp_time(track.time_base, frame.time, VIDEO_CLOCK);
         let mut whole = true;
         self.packetizer.packetize(&frame.data, PAYLOAD_MAX, &mut |payload, last| {
-            let packet = track.packet(&params, last, timestamp, payload);
-            whole &= pacer.push(now, id, packet);
+            let packet = stream.packet(params, last, timestamp, payload, None);
+            whole &= pacer.push(now, (id, layer), packet);
         });
         if whole {
-            track.stats.frames += 1;
+            stream.stats.frames += 1;
         } else {
             // Far too much at once: what is queued leads nowhere without its rest.
+            stream.stats.frames_dropped += 1;
             pacer.clear(id);
-            track.needs_key = true;
-            track.stats.frames_dropped += 1;
-            track.want_key(now, told);
+            for layer in 0..layers {
+                track.streams[layer].needs_key = true;
+                track.want_key(now, layer, told);
+            }
         }
         Ok(())
     }
 
-    /// Sends one Opus packet of `samples` (48 kHz) captured at `time`.
+    /// Sends one Opus packet.
     pub fn send_audio(
         &mut self,
         now: Instant,
         cid: &str,
-        opus: &[u8],
-        samples: u32,
-        time: Duration,
+        sound: &EncodedAudio<'_>,
         out: &mut Outbound<'_>,
     ) -> Result<()> {
+        let EncodedAudio { opus, samples_48k: samples, time, level } = *sound;
         self.note_media_time(now, time);
         let track = self.tracks.values_mut().find(|t| t.local.cid == cid).ok_or_else(|| no_track(cid))?;
         if track.local.kind != MediaKind::Audio || opus.is_empty() || opus.len() > PAYLOAD_MAX {
             return Err(Error::invalid(format!("cid {cid:?}: an audio track and 1..={PAYLOAD_MAX} bytes are needed")));
         }
-        let Some(params) = track.params.clone() else {
-            track.stats.frames_dropped += 1;
+        let stream = &mut track.streams[0];
+        let Some(params) = &track.params else {
+            stream.stats.frames_dropped += 1;
             return Ok(());
         };
         let by_clock = rtp_time(track.time_base, time, AUDIO_CLOCK);
@@ -220,10 +220,10 @@ impl Publish {
         let timestamp = running.unwrap_or(by_clock);
         track.next_audio_time = Some(timestamp.wrapping_add(samples));
         // The first packet of a talk spurt is marked (RFC 3551 section 4.1).
-        let mut packet = track.packet(&params, running.is_none(), timestamp, opus);
-        track.stats.frames += 1;
-        stamp(&mut packet, &params, &mut self.transport_sequence, &self.wall, now);
-        self.sent_bytes += track.sent(&packet);
+        let mut packet = stream.packet(params, running.is_none(), timestamp, opus, level);
+        stream.stats.frames += 1;
+        stamp(&mut packet, params, &mut self.transport_sequence, &self.wall, now);
+        self.sent_bytes += stream.sent(&packet);
         out.rtp(packet);
         Ok(())
     }
@@ -231,18 +231,17 @@ impl Publish {
     /// Sends what the pacer releases and what the clock demands.
     pub fn advance(&mut self, now: Instant, out: &mut Outbound<'_>, told: &mut VecDeque<Delivery>) {
         for track in self.tracks.values_mut() {
-            if track.key_request_due().is_some_and(|at| at <= now) {
-                track.want_key(now, told);
+            for layer in 0..track.streams.len() {
+                if track.streams[layer].key_request_due().is_some_and(|at| at <= now) {
+                    track.want_key(now, layer, told);
+                }
             }
         }
         while let Some(mut waiting) = self.pacer.pop(now) {
             let Some(track) = self.tracks.get_mut(&waiting.track) else { continue };
             let Some(params) = &track.params else { continue };
             stamp(&mut waiting.packet, params, &mut self.transport_sequence, &self.wall, now);
-            if let (Some(cache), Some(packet)) = (&mut track.cache, RtpPacket::parse(&waiting.packet)) {
-                cache.insert(packet.header().sequence, &waiting.packet);
-            }
-            self.sent_bytes += track.sent(&waiting.packet);
+            self.sent_bytes += track.streams[waiting.layer].sent(&waiting.packet);
             out.rtp(waiting.packet);
         }
         if self.next_report.is_some_and(|at| at <= now) {
@@ -252,7 +251,7 @@ impl Publish {
     }
 
     pub fn timeout(&self) -> Option<Instant> {
-        let requests = self.tracks.values().filter_map(Track::key_request_due);
+        let requests = self.tracks.values().flat_map(|t| &t.streams).filter_map(RtpStream::key_request_due);
         requests.chain(self.pacer.timeout()).chain(self.next_report).min()
     }
 
@@ -280,7 +279,7 @@ impl Publish {
     }
 
     pub fn stats(&self) -> Vec<LocalTrackStats> {
-        self.tracks.values().map(|track| track.stats.clone()).collect()
+        self.tracks.values().flat_map(|t| &t.streams).map(|stream| stream.stats.clone()).collect()
     }
 
     fn find(&mut self, cid: &str) -> Option<(usize, &mut Track)> {
@@ -298,26 +297,26 @@ impl Publish {
 
     fn report(&mut self, now: Instant, out: &mut Outbound<'_>) {
         let media = now.saturating_duration_since(self.media_zero.unwrap_or(now));
-        for track in self.tracks.values().filter(|track| track.params.is_some() && track.packets > 0) {
+        let ntp = self.wall.ntp(now);
+        for track in self.tracks.values().filter(|track| track.params.is_some()) {
             let clock = if track.local.kind == MediaKind::Video { VIDEO_CLOCK } else { AUDIO_CLOCK };
-            let info = SenderInfo {
-                ssrc: track.ssrc,
-                ntp: self.wall.ntp(now),
-                rtp_time: rtp_time(track.time_base, media, clock),
-                packets: track.packets,
-                octets: track.octets,
-            };
-            let mut packet = Vec::with_capacity(96);
-            rtcp::sender_report(&mut packet, &info, &[]);
-            rtcp::sdes_cname(&mut packet, track.ssrc, "trtc");
-            out.rtcp(packet);
+            let time = rtp_time(track.time_base, media, clock);
+            for info in track.streams.iter().filter_map(|stream| stream.sender_info(ntp, time)) {
+                let mut packet = Vec::with_capacity(96);
+                rtcp::sender_report(&mut packet, &info, &[]);
+                rtcp::sdes_cname(&mut packet, info.ssrc, "trtc");
+                out.rtcp(packet);
+            }
         }
     }
 
     fn report_block(&mut self, now: Instant, block: &ReportBlock) {
-        let Some(track) = self.tracks.values_mut().find(|track| track.ssrc == block.ssrc) else { return };
-        track.stats.loss_percent = f32::from(block.fraction_lost) * 100.0 / 256.0;
-        track.stats.lost = i64::from(block.cumulative_lost);
+        let Some(stream) = self.tracks.values_mut().flat_map(|t| &mut t.streams).find(|s| s.ssrc == block.ssrc) else {
+            return;
+        };
+        stream.known();
+        stream.stats.loss_percent = f32::from(block.fraction_lost) * 100.0 / 256.0;
+        stream.stats.lost = i64::from(block.cumulative_lost);
         if block.last_sender_report != 0 {
             let middle = rtcp::ntp_middle(self.wall.ntp(now));
             let passed = middle.wrapping_sub(block.last_sender_report).wrapping_sub(block.delay_since);
@@ -329,19 +328,12 @@ impl Publish {
     }
 
     fn repeat(&mut self, now: Instant, ssrc: u32, lost: impl Iterator<Item = u16>, out: &mut Outbound<'_>) {
-        let Some(track) = self.tracks.values_mut().find(|track| track.ssrc == ssrc) else { return };
-        let (Some(cache), Some(params)) = (&track.cache, &track.params) else { return };
+        let Some((track, layer)) = self.tracks.values_mut().find_map(|track| track.layer_of(ssrc)) else { return };
+        let (Some(params), stream) = (&track.params, &mut track.streams[layer]) else { return };
         for sequence in lost.take(REPEAT_MAX) {
-            let Some(original) = cache.get(sequence) else { continue };
-            track.stats.retransmitted += 1;
-            let mut packet = Vec::with_capacity(original.len() + 32);
-            if let Some(payload_type) = params.rtx_payload_type {
-                track.rtx_sequence = track.rtx_sequence.wrapping_add(1);
-                write_rtx(&mut packet, original, track.rtx_ssrc, payload_type, track.rtx_sequence);
+            let Some((mut packet, renewed)) = stream.repeat(params, sequence) else { continue };
+            if renewed {
                 stamp(&mut packet, params, &mut self.transport_sequence, &self.wall, now);
-            } else {
-                // Byte for byte as before: the same SRTP index must never protect anything else.
-                packet.extend_from_slice(original);
             }
             self.sent_bytes += packet.len() as u64;
             out.rtp(packet);
@@ -349,106 +341,51 @@ impl Publish {
     }
 
     fn key_frame_asked(&mut self, now: Instant, ssrc: u32, told: &mut VecDeque<Delivery>) {
-        if let Some(track) = self.tracks.values_mut().find(|track| track.ssrc == ssrc) {
-            track.stats.key_frames_asked += 1;
-            track.want_key(now, told);
+        if let Some((track, layer)) = self.tracks.values_mut().find_map(|track| track.layer_of(ssrc)) {
+            track.streams[layer].known();
+            track.streams[layer].stats.key_frames_asked += 1;
+            track.want_key(now, layer, told);
         }
     }
 }
 
 impl Track {
     fn new(local: LocalTrack) -> Self {
-        let cache = (local.kind == MediaKind::Video).then(|| RetransmissionCache::new(CACHE_PACKETS));
-        let stats = LocalTrackStats { cid: local.cid.clone(), ..LocalTrackStats::default() };
-        let mut track = Self {
-            local,
-            section: None,
-            params: None,
-            ssrc: 0,
-            rtx_ssrc: 0,
-            sequence: 0,
-            rtx_sequence: 0,
-            time_base: 0,
-            next_audio_time: None,
-            cache,
-            needs_key: true,
-            starved: false,
-            last_key_request: None,
-            key_request_waits: false,
-            packets: 0,
-            octets: 0,
-            stats,
-        };
-        track.renew();
-        track
+        let video = local.kind == MediaKind::Video;
+        let rids = RIDS.iter().take(local.layers.len()).map(|rid| Some(*rid));
+        let mut streams: Vec<_> = rids.map(|rid| RtpStream::new(&local.cid, video, rid)).collect();
+        if streams.is_empty() {
+            streams.push(RtpStream::new(&local.cid, video, None));
+        }
+        Self { section: None, params: None, streams, time_base: rand::random(), next_audio_time: None, local }
     }
 
-    /// A new stream for the other side: nothing of the old one may be continued.
+    /// New streams for the other side: nothing of the old ones may be continued.
     fn renew(&mut self) {
-        self.ssrc = rand::random_range(1..=u32::MAX);
-        self.rtx_ssrc = self.ssrc ^ 1;
-        // Below the middle, so that the SRTP roll-over counter starts the same on both sides even when first packets are lost.
-        self.sequence = rand::random_range(0..0x4000);
-        self.rtx_sequence = rand::random_range(0..0x4000);
+        self.streams.iter_mut().for_each(RtpStream::renew);
         self.time_base = rand::random();
         self.next_audio_time = None;
         self.params = None;
-        self.needs_key = true;
-        self.packets = 0;
-        self.octets = 0;
-        if let Some(cache) = &mut self.cache {
-            *cache = RetransmissionCache::new(CACHE_PACKETS);
-        }
     }
 
-    fn packet(&mut self, params: &SendParams, marker: bool, timestamp: u32, payload: &[u8]) -> Vec<u8> {
-        self.sequence = self.sequence.wrapping_add(1);
-        let header = RtpHeader {
-            marker,
-            payload_type: params.payload_type,
-            sequence: self.sequence,
-            timestamp,
-            ssrc: self.ssrc,
-        };
-        let mut extensions: [(u8, &[u8]); 3] = [(0, &[]); 3];
-        let wanted = [
-            (params.ext_mid, params.mid.as_bytes()),
-            (params.ext_twcc, &[0; 2][..]),
-            (params.ext_abs_send_time, &[0; 3][..]),
-        ];
-        let mut used = 0;
-        for (id, value) in wanted {
-            if let Some(id) = id {
-                extensions[used] = (id, value);
-                used += 1;
-            }
-        }
-        let mut packet = Vec::with_capacity(payload.len() + 64);
-        write_rtp(&mut packet, &header, &extensions[..used], payload);
-        self.octets = self.octets.wrapping_add(payload.len() as u32);
-        self.packets = self.packets.wrapping_add(1);
-        packet
+    fn layer_of(&mut self, ssrc: u32) -> Option<(&mut Self, usize)> {
+        let layer = self.streams.iter().position(|stream| stream.ssrc == ssrc)?;
+        Some((self, layer))
     }
 
-    fn sent(&mut self, packet: &[u8]) -> u64 {
-        self.stats.packets += 1;
-        self.stats.bytes += packet.len() as u64;
-        packet.len() as u64
-    }
-
-    fn want_key(&mut self, now: Instant, told: &mut VecDeque<Delivery>) {
+    fn want_key(&mut self, now: Instant, layer: usize, told: &mut VecDeque<Delivery>) {
         if self.local.kind != MediaKind::Video || self.local.muted {
             return;
         }
-        self.key_request_waits = self.last_key_request.is_some_and(|last| now < last + KEY_FRAME_PERIOD);
-        if !self.key_request_waits {
-            self.last_key_request = Some(now);
-            told.push_back(Delivery::KeyFrameWanted(self.local.cid.clone()));
+        if self.streams[layer].want_key(now) {
+            told.push_back(Delivery::KeyFrameWanted(self.local.cid.clone(), layer));
         }
     }
 
-    fn key_request_due(&self) -> Option<Instant> {
-        self.last_key_request.filter(|_| self.key_request_waits).map(|last| last + KEY_FRAME_PERIOD)
+    /// A server that takes no layers gets the largest alone.
+    fn sends(&self, layer: usize) -> bool {
+        let one = self.params.as_ref().is_some_and(|params| params.ext_rid.is_none());
+        !one || layer + 1 == self.streams.len()
     }
 }
 

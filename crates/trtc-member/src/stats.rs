@@ -23,13 +23,15 @@ pub struct MemberStats {
     pub remote: Vec<RemoteTrackStats>,
 }
 
-/// A track of ours.
+/// A track of ours; one with layers comes once for each layer.
 #[derive(Clone, Debug, Default)]
 pub struct LocalTrackStats {
     /// The client's id of the track.
     pub cid: String,
     /// The server's id of the track, empty before it was published.
     pub sid: String,
+    /// Name of the layer in SDP, empty where there is only one.
+    pub rid: String,
     /// Packets sent, without repetitions.
     pub packets: u64,
     /// Bytes sent, without repetitions.

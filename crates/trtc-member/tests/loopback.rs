@@ -6,7 +6,9 @@ use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use trtc_codec::{H264Encoder, OpusEncoder};
-use trtc_member::{Event, LocalTrack, Member, MemberConfig, MemberSink, ReceivedAudio, ReceivedVideo, join, shutdown};
+use trtc_member::{
+    EncodedAudio, Event, LocalTrack, Member, MemberConfig, MemberSink, ReceivedAudio, ReceivedVideo, join, shutdown,
+};
 use trtc_proto::jwt::{Claims, VideoGrant, sign};
 use trtc_types::{
     AudioEncoder, AudioQuality, CodecKind, EncodedVideo, EncoderTarget, I420, MediaKind, TrackSource, VideoEncoder,
@@ -63,7 +65,7 @@ impl MemberSink for Sink {
         self.seen.lock().audio.push(audio);
         self.changed.notify_all();
     }
-    fn key_frame_wanted(&self, _: &str) {
+    fn key_frame_wanted(&self, _: &str, _: usize) {
         self.seen.lock().keys_wanted += 1;
     }
     fn bitrate_estimate(&self, _: u32) {}
@@ -98,6 +100,7 @@ fn track(cid: &str, kind: MediaKind) -> LocalTrack {
         height: if video { 360 } else { 0 },
         muted: false,
         stereo: false,
+        layers: Vec::new(),
     }
 }
 
@@ -152,7 +155,7 @@ fn two_members_hear_and_see_each_other() {
             let wanted = alice_sink.seen.lock().keys_wanted;
             let frame = VideoFrame { picture: Arc::new(picture(tick)), time };
             if let Some(frame) = encoder.encode(&frame, std::mem::replace(&mut keys, wanted) != wanted).unwrap() {
-                alice.send_video("cam", &frame).unwrap();
+                alice.send_video("cam", 0, &frame).unwrap();
                 sent.push(frame);
             }
         }
@@ -162,7 +165,9 @@ fn two_members_hear_and_see_each_other() {
             let mut packet = Vec::new();
             opus.encode(&pcm, &mut packet).unwrap();
             if !packet.is_empty() {
-                alice.send_audio("mic", &packet, 960, time).unwrap();
+                alice
+                    .send_audio("mic", &EncodedAudio { opus: &packet, samples_48k: 960, time, level: Some(20) })
+                    .unwrap();
                 sent_audio.push(packet.into());
             }
         }

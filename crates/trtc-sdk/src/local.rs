@@ -2,12 +2,11 @@
 use crate::params::VideoEncoderParam;
 use crate::receive::cell::Cell;
 use crate::send::audio::Capture;
-use crate::send::video::{VideoSender, VideoSource};
+use crate::send::video::{Sending, VideoSender, VideoSource};
 use crate::shared::Shared;
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
-use trtc_member::LocalTrack;
-use trtc_member::Member;
+use trtc_member::{LocalLayer, LocalTrack, Member};
 use trtc_types::{AudioQuality, Code, CodecKind, Error, MediaKind, Result, StreamType, TrackSource};
 
 pub(crate) struct Local {
@@ -27,6 +26,10 @@ pub(crate) struct LocalVideo {
     pub(crate) param: VideoEncoderParam,
     /// The host has set `param`; otherwise a file's own size and rate are taken.
     pub(crate) param_set: bool,
+    /// The small stream of the main one, when the host wants it.
+    pub(crate) small: Option<VideoEncoderParam>,
+    /// It was published with two layers.
+    layered: bool,
     pub(crate) running: Option<Running>,
     pub(crate) custom: bool,
     pub(crate) cid: Option<String>,
@@ -67,6 +70,8 @@ impl Local {
             stream,
             param: VideoEncoderParam::default(),
             param_set: false,
+            small: None,
+            layered: false,
             running: None,
             custom: false,
             cid: None,
@@ -109,6 +114,7 @@ impl Local {
         let (sender, thread) = VideoSender::start(self.shared.clone(), video.stream, source, param, video.cell.clone())
             .map_err(|e| Error::new(Code::FAILED, format!("cannot start a thread: {e}")))?;
         sender.set_muted(video.muted);
+        sender.set_small(video.small);
         sender.set_estimate(self.estimate_bps);
         video.running = Some(Running { sender, thread, param });
         video.custom = custom;
@@ -149,6 +155,13 @@ impl Local {
                 StreamType::Sub => ("sub", TrackSource::ScreenShare),
                 _ => ("main", TrackSource::Camera),
             };
+            let layer = |param: VideoEncoderParam| LocalLayer {
+                width: param.width,
+                height: param.height,
+                bitrate_bps: param.bitrate_kbps * 1000,
+            };
+            let layers = video.small.map_or_else(Vec::new, |small| vec![layer(small), layer(running.param)]);
+            video.layered = !layers.is_empty();
             let track = LocalTrack {
                 cid: cid.clone(),
                 kind: MediaKind::Video,
@@ -159,6 +172,7 @@ impl Local {
                 height: running.param.height,
                 muted: video.muted,
                 stereo: false,
+                layers,
             };
             self.publish(member, index, track, cid);
         }
@@ -175,6 +189,7 @@ impl Local {
                 height: 0,
                 muted: self.audio.muted,
                 stereo: self.audio.stereo,
+                layers: Vec::new(),
             };
             match member.publish(track) {
                 Ok(()) => self.audio.cid = Some(cid),
@@ -203,7 +218,8 @@ impl Local {
         }
         for video in &self.videos {
             if let (Some(running), true) = (&video.running, video.cid.as_deref() == Some(cid)) {
-                running.sender.set_sending(Some((member.clone(), cid.to_owned())));
+                let sending = Sending { member: member.clone(), cid: cid.to_owned(), layered: video.layered };
+                running.sender.set_sending(Some(sending));
             }
         }
     }
@@ -219,22 +235,51 @@ impl Local {
         }
     }
 
-    pub(crate) fn want_key(&self, cid: &str) {
-        for video in &self.videos {
-            if let (Some(running), true) = (&video.running, video.cid.as_deref() == Some(cid)) {
-                running.sender.want_key();
+    pub(crate) fn want_key(&self, cid: &str, layer: usize) {
+        if let Some(sender) = self.sender_of(cid) {
+            sender.want_key(layer);
+        }
+    }
+
+    /// Somebody watches, or nobody does, each layer of a track.
+    pub(crate) fn layers_wanted(&self, cid: &str, wanted: &[bool]) {
+        if let Some(sender) = self.sender_of(cid) {
+            sender.set_watched(wanted);
+        }
+    }
+
+    fn sender_of(&self, cid: &str) -> Option<&VideoSender> {
+        let video = self.videos.iter().find(|video| video.cid.as_deref() == Some(cid))?;
+        video.running.as_ref().map(|running| &*running.sender)
+    }
+
+    /// The small layer of the main stream begins, changes or ends. A track that was published without it is published anew;
+    /// one that has it only stops or starts its encoder.
+    pub(crate) fn set_small(&mut self, small: Option<VideoEncoderParam>, member: Option<&Member>) {
+        let video = &mut self.videos[0];
+        video.small = small;
+        if let Some(running) = &video.running {
+            running.sender.set_small(small);
+        }
+        let Some(member) = member.filter(|_| small.is_some() && !video.layered) else { return };
+        if let Some(cid) = video.cid.take() {
+            if let Some(running) = &video.running {
+                running.sender.set_sending(None);
             }
+            member.unpublish(&cid);
+            self.publish_all(member);
         }
     }
 
     /// Shares the network's estimate between the streams that run; sound has its part first.
     pub(crate) fn set_estimate(&self, bps: u32) {
         let audio = if self.audio.on { 64_000 } else { 0 };
-        let running: Vec<_> = self.videos.iter().filter_map(|v| v.running.as_ref()).collect();
-        let total: u64 = running.iter().map(|r| u64::from(r.param.bitrate_kbps)).sum::<u64>().max(1);
+        let wish = |v: &LocalVideo, r: &Running| r.param.bitrate_kbps + v.small.map_or(0, |small| small.bitrate_kbps);
+        let running: Vec<_> = self.videos.iter().filter_map(|v| v.running.as_ref().map(|r| (r, wish(v, r)))).collect();
+        let total: u64 = running.iter().map(|(_, kbps)| u64::from(*kbps)).sum::<u64>().max(1);
         let video = u64::from(bps.saturating_sub(audio).max(1));
-        for running in running {
-            let share = video * u64::from(running.param.bitrate_kbps) / total;
+        for (running, kbps) in running {
+            let share = video * u64::from(kbps) / total;
             running.sender.set_estimate(u32::try_from(share).unwrap_or(u32::MAX).max(1));
         }
     }

@@ -8,8 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use trtc_member::Member;
-use trtc_member::RemoteTrack;
+use trtc_member::{Member, RemoteTrack, TrackSettings, VideoQuality};
 use trtc_types::{Code, MediaKind, StreamType, TrackSource, UserId};
 
 /// Video that nobody watches is paused after this time.
@@ -20,6 +19,8 @@ pub(crate) struct Remote {
     users: BTreeMap<UserId, User>,
     views: BTreeMap<(UserId, StreamType), View>,
     frozen: Switches<(UserId, StreamType)>,
+    /// Users whose small stream is wanted in place of the main one.
+    small: Switches<UserId>,
     /// Sound that the host asked for, where it does not come by itself.
     wanted_audio: Switches<UserId>,
 }
@@ -36,6 +37,8 @@ struct Track {
     info: RemoteTrack,
     /// We asked the server to pause it.
     paused: bool,
+    /// We asked the server for its small layer.
+    small: bool,
     since: Instant,
     warned: bool,
 }
@@ -55,6 +58,11 @@ pub(crate) fn stream_of(source: TrackSource) -> StreamType {
     }
 }
 
+/// The view that shows a stream: the small one comes in place of the main one.
+pub(crate) fn view_of(stream: StreamType) -> StreamType {
+    if stream == StreamType::Small { StreamType::Big } else { stream }
+}
+
 impl Remote {
     pub(crate) fn new(shared: Weak<Shared>) -> Self {
         Self {
@@ -62,6 +70,7 @@ impl Remote {
             users: BTreeMap::new(),
             views: BTreeMap::new(),
             frozen: Switches::default(),
+            small: Switches::default(),
             wanted_audio: Switches::default(),
         }
     }
@@ -93,7 +102,7 @@ impl Remote {
                 &mut entry.tracks[at]
             }
             None => {
-                entry.tracks.push(Track { info, paused: false, since: Instant::now(), warned: false });
+                entry.tracks.push(Track { info, paused: false, small: false, since: Instant::now(), warned: false });
                 let last = entry.tracks.len() - 1;
                 &mut entry.tracks[last]
             }
@@ -106,6 +115,9 @@ impl Remote {
             } else if self.wanted_audio.is_on(&user) {
                 track.subscribe(member);
             }
+        }
+        if kind == MediaKind::Video && stream == StreamType::Big {
+            track.choose(member, self.small.is_on(&user));
         }
         self.tell_changes(shared, &user);
         if kind == MediaKind::Video {
@@ -156,6 +168,20 @@ impl Remote {
             self.pause(member, &user, MediaKind::Video, Some(stream), true);
         }
         threads
+    }
+
+    /// Takes the small or the main stream of one user (`Some`) or of everybody, later ones included.
+    pub(crate) fn choose(&mut self, member: Option<&Member>, which: Option<&UserId>, small: bool) {
+        self.small.set(which, small);
+        for (user, entry) in &mut self.users {
+            let small = self.small.is_on(user);
+            let main = |t: &&mut Track| t.info.kind == MediaKind::Video && stream_of(t.info.source) == StreamType::Big;
+            entry.tracks.iter_mut().filter(main).for_each(|track| track.choose(member, small));
+            let view = self.views.get(&(user.clone(), StreamType::Big));
+            if let Some((input, _)) = view.and_then(|view| view.input.as_ref()) {
+                input.set_small(small);
+            }
+        }
     }
 
     pub(crate) fn set_callback(&mut self, user: &UserId, stream: StreamType, callback: Option<RenderCallback>) {
@@ -220,6 +246,7 @@ impl Remote {
     pub(crate) fn left_room(&mut self) -> Vec<JoinHandle<()>> {
         self.users.clear();
         self.frozen = Switches::default();
+        self.small.forget_each();
         self.wanted_audio = Switches::default();
         let mut threads = Vec::new();
         for view in self.views.values_mut() {
@@ -260,7 +287,10 @@ impl Remote {
             return;
         }
         match VideoIn::start(self.shared.clone(), user.clone(), stream, sid, view.cell.clone(), frozen) {
-            Ok(started) => view.input = Some(started),
+            Ok((input, threads)) => {
+                input.set_small(stream == StreamType::Big && self.small.is_on(user));
+                view.input = Some((input, threads));
+            }
             Err(error) => log::error!("cannot start a decode thread: {error}"),
         }
     }
@@ -321,8 +351,21 @@ impl Track {
     /// Tells the server to hold it back, or no longer.
     fn pause(&mut self, member: Option<&Member>, pause: bool) {
         self.paused = pause;
+        self.tell(member);
+    }
+
+    /// Tells the server which layer is wanted, where that changes.
+    fn choose(&mut self, member: Option<&Member>, small: bool) {
+        if std::mem::replace(&mut self.small, small) != small {
+            self.tell(member);
+        }
+    }
+
+    fn tell(&self, member: Option<&Member>) {
+        let quality = if self.small { VideoQuality::Low } else { VideoQuality::High };
         if let Some(member) = member {
-            member.track_settings(&self.info.sid, pause, 0, 0);
+            let settings = TrackSettings { disabled: self.paused, quality, ..TrackSettings::default() };
+            member.track_settings(&self.info.sid, settings);
         }
     }
 }

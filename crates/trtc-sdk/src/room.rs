@@ -143,8 +143,8 @@ impl MemberSink for RoomSink {
         }
     }
 
-    fn key_frame_wanted(&self, cid: &str) {
-        self.with_remote(|_, state| state.local.want_key(cid));
+    fn key_frame_wanted(&self, cid: &str, layer: usize) {
+        self.with_remote(|_, state| state.local.want_key(cid, layer));
     }
 
     fn bitrate_estimate(&self, bps: u32) {
@@ -197,6 +197,7 @@ impl Shared {
                 state.local.publish_failed(&cid);
                 self.emit(Event::Error { code: error.code, message: error.message });
             }
+            RoomEvent::LocalLayersWanted { cid, wanted } => state.local.layers_wanted(&cid, &wanted),
             RoomEvent::PrivilegesChanged(privileges) => {
                 state.local.set_privilege(privileges.can_publish);
                 if let (Some(member), true) = (state.member.clone(), state.phase == Phase::In) {

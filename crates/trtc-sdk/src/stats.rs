@@ -5,6 +5,7 @@ use crate::params::PlayedAudio;
 use crate::receive::audio::{BLOCK, Mixed};
 use crate::remote::stream_of;
 use crate::room::Phase;
+use crate::send::layer::{BIG, SMALL};
 use crate::shared::Shared;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -97,7 +98,11 @@ impl Shared {
                 .local
                 .videos
                 .iter()
-                .filter_map(|v| v.running.as_ref().map(|r| (v.stream, r.sender.clone(), r.param)))
+                .filter_map(|v| v.running.as_ref().map(|r| (v, r)))
+                .flat_map(|(v, r)| {
+                    let small = v.small.map(|param| (StreamType::Small, SMALL, r.sender.clone(), param));
+                    std::iter::once((v.stream, BIG, r.sender.clone(), r.param)).chain(small)
+                })
                 .collect();
             (member, state.remote.inputs(), locals, if state.local.audio.on { 48_000 } else { 0 })
         };
@@ -113,14 +118,15 @@ impl Shared {
             ..Statistics::default()
         };
         let audio_kbps = meter.kbps("audio", self.capture.sent_bytes.load(Ordering::Relaxed));
-        for (stream, sender, param) in locals {
+        for (stream, layer, sender, param) in locals {
+            let counters = &sender.counters[layer];
             let key = format!("local {}", stream as i32);
             stats.local.push(LocalStatistics {
                 stream,
                 width: param.width,
                 height: param.height,
-                frame_rate: meter.rate(&format!("{key} frames"), sender.counters.frames.load(Ordering::Relaxed)),
-                video_bitrate_kbps: meter.kbps(&key, sender.counters.bytes.load(Ordering::Relaxed)),
+                frame_rate: meter.rate(&format!("{key} frames"), counters.frames.load(Ordering::Relaxed)),
+                video_bitrate_kbps: meter.kbps(&key, counters.bytes.load(Ordering::Relaxed)),
                 audio_sample_rate_hz: if stream == StreamType::Big { audio_hz } else { 0 },
                 audio_bitrate_kbps: if stream == StreamType::Big { audio_kbps } else { 0 },
             });
@@ -137,8 +143,12 @@ impl Shared {
             });
         }
         let mut remote: BTreeMap<(UserId, StreamType), RemoteStatistics> = BTreeMap::new();
+        let small = |user: &UserId| inputs.iter().any(|i| i.user == *user && i.stream() == StreamType::Small);
         for track in &seen.remote {
-            let stream = stream_of(track.source);
+            let stream = match stream_of(track.source) {
+                StreamType::Big if small(&track.user) => StreamType::Small,
+                other => other,
+            };
             let entry =
                 remote.entry((track.user.clone(), stream)).or_insert_with(|| empty_remote(track.user.clone(), stream));
             let lost = meter.difference(&format!("{} lost", track.sid), u64::try_from(track.lost).unwrap_or(0));
@@ -157,9 +167,9 @@ impl Shared {
                 }
             }
         }
-        for input in inputs {
-            let key = (input.user.clone(), input.stream);
-            let entry = remote.entry(key).or_insert_with(|| empty_remote(input.user.clone(), input.stream));
+        for input in &inputs {
+            let key = (input.user.clone(), input.stream());
+            let entry = remote.entry(key).or_insert_with(|| empty_remote(input.user.clone(), input.stream()));
             entry.width = input.counters.width.load(Ordering::Relaxed);
             entry.height = input.counters.height.load(Ordering::Relaxed);
             let decoded = input.counters.decoded.load(Ordering::Relaxed);

@@ -18,6 +18,11 @@ impl<K: Ord + Clone> Switches<K> {
         self.all != self.except.contains(key)
     }
 
+    /// What was said of all stays.
+    pub(crate) fn forget_each(&mut self) {
+        self.except.clear();
+    }
+
     /// Sets one (`Some`), or all, later ones included.
     pub(crate) fn set(&mut self, which: Option<&K>, on: bool) {
         match which {

@@ -1,6 +1,6 @@
 //! Local tracks and the publisher's negotiation: one outstanding offer at a time.
 use crate::session::Session;
-use crate::types::{Action, Event, LocalTrack};
+use crate::types::{Action, Event, LocalLayer, LocalTrack, RIDS};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use trtc_proto::livekit::{self as lk, request_response, signal_request::Message as Request};
@@ -124,6 +124,13 @@ impl Session {
         if track.cid.is_empty() || track.cid.contains(char::is_whitespace) {
             return Err(Error::invalid("cid must be text without white space"));
         }
+        if track.layers.len() == 1 || track.layers.len() > RIDS.len() {
+            return Err(Error::invalid(format!(
+                "layers must be none, 2 or {}, got {}",
+                RIDS.len(),
+                track.layers.len()
+            )));
+        }
         if self.publications.tracks.contains_key(&track.cid) {
             return Err(Error::invalid(format!("cid must be new, {} is in use", track.cid)));
         }
@@ -239,6 +246,25 @@ impl Session {
         }
     }
 
+    /// Dynacast: which qualities somebody wants. A quality between two layers belongs to the upper one.
+    pub(crate) fn qualities_wanted(&mut self, update: &lk::SubscribedQualityUpdate) {
+        let Some(cid) = self.publications.by_sid(&update.track_sid) else { return };
+        let Some(publication) = self.publications.tracks.get(&cid) else { return };
+        let codec = publication.track.codec.name();
+        let of_codec = update.subscribed_codecs.iter().find(|known| known.codec.eq_ignore_ascii_case(codec));
+        let qualities = of_codec.map_or(&update.subscribed_qualities, |known| &known.qualities);
+        let layers = publication.track.layers.len();
+        if layers == 0 || qualities.is_empty() {
+            return;
+        }
+        let mut wanted = vec![false; layers];
+        for quality in qualities.iter().filter(|quality| quality.enabled) {
+            let at = (0..layers).find(|index| layer_quality(*index, layers - 1) >= quality.quality());
+            wanted[at.unwrap_or(layers - 1)] = true;
+        }
+        self.tell(Event::LocalLayersWanted { cid, wanted });
+    }
+
     pub(crate) fn request_answered(&mut self, _now: Instant, response: lk::RequestResponse) {
         use request_response::{Reason, Request as Asked};
         let reason = response.reason();
@@ -319,13 +345,43 @@ fn add_track_request(track: &LocalTrack) -> lk::AddTrackRequest {
             request.r#type = lk::TrackType::Video as i32;
             request.width = track.width;
             request.height = track.height;
-            request.layers.push(lk::VideoLayer {
-                quality: lk::VideoQuality::High as i32,
-                width: track.width,
-                height: track.height,
-                ..Default::default()
-            });
+            request.layers = video_layers(track);
+            if !track.layers.is_empty() {
+                // Without it a server that counts layers by codec takes the track for a single stream.
+                request.simulcast_codecs.push(lk::SimulcastCodec {
+                    codec: track.codec.name().to_owned(),
+                    cid: track.cid.clone(),
+                    layers: request.layers.clone(),
+                    ..Default::default()
+                });
+            }
         }
     }
     request
+}
+
+/// The smallest layer is LOW and the largest HIGH.
+fn video_layers(track: &LocalTrack) -> Vec<lk::VideoLayer> {
+    let (width, height) = (track.width, track.height);
+    let single = lk::VideoLayer { quality: lk::VideoQuality::High as i32, width, height, ..Default::default() };
+    if track.layers.is_empty() {
+        return vec![single];
+    }
+    let last = track.layers.len() - 1;
+    let layer = |(index, layer): (usize, &LocalLayer)| lk::VideoLayer {
+        quality: layer_quality(index, last) as i32,
+        width: layer.width,
+        height: layer.height,
+        bitrate: layer.bitrate_bps,
+        ..Default::default()
+    };
+    track.layers.iter().enumerate().map(layer).collect()
+}
+
+fn layer_quality(index: usize, last: usize) -> lk::VideoQuality {
+    match index {
+        _ if index == last => lk::VideoQuality::High,
+        0 => lk::VideoQuality::Low,
+        _ => lk::VideoQuality::Medium,
+    }
 }

@@ -3,7 +3,7 @@ use crate::data::Data;
 use crate::publish::Publications;
 use crate::reconnect::{Attempt, Phase};
 use crate::roster::Roster;
-use crate::types::{Action, Event, LocalTrack, Privileges, SessionConfig, Target};
+use crate::types::{Action, Event, LocalTrack, Privileges, SessionConfig, Target, TrackSettings, VideoQuality};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 use trtc_proto::livekit::{self as lk, SignalRequest, signal_request::Message as Request};
@@ -162,14 +162,19 @@ impl Session {
         self.tell(Event::TrackUpdated(track));
     }
 
-    /// Tells how a subscribed track is shown: not at all, or in which size (0 x 0: as large as there is).
-    pub fn track_settings(&mut self, _now: Instant, sid: &str, disabled: bool, width: u32, height: u32) {
+    /// Tells how a subscribed track is shown.
+    pub fn track_settings(&mut self, _now: Instant, sid: &str, wanted: TrackSettings) {
+        let quality = match wanted.quality {
+            VideoQuality::Low => lk::VideoQuality::Low,
+            VideoQuality::Medium => lk::VideoQuality::Medium,
+            VideoQuality::High => lk::VideoQuality::High,
+        };
         let settings = lk::UpdateTrackSettings {
             track_sids: vec![sid.to_owned()],
-            disabled,
-            quality: lk::VideoQuality::High as i32,
-            width,
-            height,
+            disabled: wanted.disabled,
+            quality: quality as i32,
+            width: wanted.width,
+            height: wanted.height,
             ..Default::default()
         };
         if self.roster.set_settings(sid, settings.clone()) {

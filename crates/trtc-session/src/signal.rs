@@ -48,6 +48,7 @@ impl Session {
             Response::TrackUnpublished(unpublished) => self.track_unpublished(now, &unpublished.track_sid),
             Response::Mute(mute) => self.muted_by_server(&mute.sid, mute.muted),
             Response::RequestResponse(response) => self.request_answered(now, response),
+            Response::SubscribedQualityUpdate(update) => self.qualities_wanted(&update),
             Response::PongResp(pong) => {
                 let sent = u64::try_from(self.millis(now).saturating_sub(pong.last_ping_timestamp));
                 if let Some(ms) = sent.ok().filter(|ms| *ms <= 60_000 && pong.last_ping_timestamp > 0) {

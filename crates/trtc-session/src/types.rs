@@ -46,6 +46,47 @@ pub struct LocalTrack {
     pub muted: bool,
     /// Audio with two channels.
     pub stereo: bool,
+    /// Video layers that are sent side by side (simulcast), the smallest first; at most three. Empty: one stream.
+    pub layers: Vec<LocalLayer>,
+}
+
+/// One of several layers of a video track.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalLayer {
+    /// Width in pixels.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
+    /// Bits per second that it is meant to have.
+    pub bitrate_bps: u32,
+}
+
+/// Names of the layers in SDP, the smallest first, as LiveKit's clients name them.
+pub const RIDS: [&str; 3] = ["q", "h", "f"];
+
+/// Which layer of somebody else's video is wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum VideoQuality {
+    /// The smallest layer.
+    Low,
+    /// One between.
+    Medium,
+    /// The largest layer.
+    #[default]
+    High,
+}
+
+/// What of a subscribed track is of use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TrackSettings {
+    /// Nothing for now.
+    pub disabled: bool,
+    /// The wished layer; counts when no size is given.
+    pub quality: VideoQuality,
+    /// Width in which it is shown, in pixels; 0: see `quality`.
+    pub width: u32,
+    /// Height in which it is shown, in pixels; 0: see `quality`.
+    pub height: u32,
 }
 
 /// A track of somebody else.
@@ -218,6 +259,13 @@ pub enum Event {
         cid: String,
         /// Muted from now on.
         muted: bool,
+    },
+    /// Somebody watches (`true`) or nobody does: each layer of a local video track, the smallest first.
+    LocalLayersWanted {
+        /// Client id.
+        cid: String,
+        /// As many as the track has layers.
+        wanted: Vec<bool>,
     },
     /// The server changed what is allowed.
     PrivilegesChanged(Privileges),

@@ -6,7 +6,7 @@ use common::{Rig, join, published, sdp, track};
 use proptest::prelude::*;
 use trtc_proto::livekit::{self as lk, signal_request::Message as Request, signal_response::Message as Response};
 use trtc_proto::{Message as _, command};
-use trtc_session::{Event, LocalTrack, Session, SessionConfig, Target};
+use trtc_session::{Event, LocalLayer, LocalTrack, Session, SessionConfig, Target, TrackSettings, VideoQuality};
 use trtc_types::{Code, LeaveReason, MediaKind, TrackSource};
 
 #[test]
@@ -374,8 +374,16 @@ fn subscriptions_and_settings_go_to_the_server() {
     rig.with(|s, now| s.subscribe(now, "TR_unknown", true));
     assert!(matches!(&rig.take_events()[..], [Event::TrackUpdated(t)] if !t.subscribed));
     assert!(matches!(&rig.take_sent()[..], [Request::Subscription(s)] if !s.subscribe));
-    rig.with(|s, now| s.track_settings(now, "TR_AM1", true, 320, 180));
-    assert!(matches!(&rig.take_sent()[..], [Request::TrackSetting(s)] if s.disabled && s.width == 320));
+    rig.with(|s, now| {
+        s.track_settings(now, "TR_AM1", TrackSettings { disabled: true, width: 320, ..Default::default() })
+    });
+    assert!(
+        matches!(&rig.take_sent()[..], [Request::TrackSetting(s)] if s.disabled && s.width == 320 && s.quality == 2)
+    );
+    rig.with(|s, now| {
+        s.track_settings(now, "TR_AM1", TrackSettings { quality: VideoQuality::Low, ..Default::default() })
+    });
+    assert!(matches!(&rig.take_sent()[..], [Request::TrackSetting(s)] if !s.disabled && s.quality == 0));
 }
 
 proptest! {
@@ -500,4 +508,40 @@ fn microphone_and_camera_differ_on_the_wire() {
     assert!(mic.stereo && mic.disable_red && mic.stream == "camera" && mic.source == 2 && mic.r#type == 0);
     assert!(screen.stream == "screen" && screen.source == 3 && screen.r#type == 1 && screen.width == 640);
     assert!(rig.with(|s, now| s.publish(now, track("s"))).is_err(), "the cid is in use");
+}
+
+#[test]
+fn layers_are_announced_and_follow_what_is_watched() {
+    let mut rig = Rig::joined();
+    let layer = |width, height, bitrate_bps| LocalLayer { width, height, bitrate_bps };
+    let layers = vec![layer(320, 180, 150_000), layer(640, 360, 500_000)];
+    let alone = LocalTrack { layers: layers[..1].to_vec(), ..track("x") };
+    assert!(rig.with(|s, now| s.publish(now, alone)).is_err(), "one layer is none");
+    rig.with(|s, now| s.publish(now, LocalTrack { layers, ..track("v") })).unwrap();
+    let sent = rig.take_sent();
+    let [Request::AddTrack(asked)] = &sent[..] else { panic!("{sent:?}") };
+    let shown: Vec<_> = asked.layers.iter().map(|l| (l.quality, l.width, l.bitrate)).collect();
+    assert_eq!(shown, [(0, 320, 150_000), (2, 640, 500_000)]);
+    assert_eq!((asked.simulcast_codecs[0].codec.as_str(), &asked.simulcast_codecs[0].layers), ("h264", &asked.layers));
+    rig.say(published("v", "TR_V"));
+    rig.take_events();
+    // (enabled qualities, layers wanted)
+    for (enabled, expected) in [
+        (vec![0, 1, 2], [true, true]),
+        (vec![0], [true, false]),
+        (vec![1], [false, true]),
+        (vec![2], [false, true]),
+        (vec![], [false, false]),
+    ] {
+        let qualities: Vec<_> =
+            (0..3).map(|quality| lk::SubscribedQuality { quality, enabled: enabled.contains(&quality) }).collect();
+        rig.say(Response::SubscribedQualityUpdate(lk::SubscribedQualityUpdate {
+            track_sid: "TR_V".into(),
+            subscribed_codecs: vec![lk::SubscribedCodec { codec: "H264".into(), qualities }],
+            ..Default::default()
+        }));
+        let events = rig.take_events();
+        let wanted = expected.to_vec();
+        assert_eq!(events, [Event::LocalLayersWanted { cid: "v".into(), wanted }], "{enabled:?}");
+    }
 }

@@ -49,6 +49,27 @@ impl Cloud {
         Ok(())
     }
 
+    /// Sends the main stream in a second, small layer too (simulcast), or ends that. Others choose between them by
+    /// [`Cloud::set_remote_video_stream_type`]. Before the main stream starts or while it runs: one that is published
+    /// without it is published anew, once. Its rate is at most the main stream's. Default off.
+    ///
+    /// # Errors
+    /// `INVALID_PARAMETER`, also for a picture larger than the main stream's.
+    pub fn enable_small_video_stream(&self, small: Option<VideoEncoderParam>) -> Result<()> {
+        self.shared.check()?;
+        let small = small.map(VideoEncoderParam::checked).transpose()?;
+        let mut state = self.shared.state.lock();
+        let video = &state.local.videos[0];
+        let big = video.running.as_ref().map_or(video.param, |running| running.param);
+        if let Some(small) = small {
+            within("width", small.width, 16, big.width)?;
+            within("height", small.height, 16, big.height)?;
+        }
+        let member = state.member.clone();
+        state.local.set_small(small, member.as_ref());
+        Ok(())
+    }
+
     /// Starts or ends a stream of the host's own pictures.
     ///
     /// # Errors

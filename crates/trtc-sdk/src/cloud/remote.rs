@@ -4,33 +4,62 @@ use crate::local::slot;
 use crate::params::{RenderFrame, within};
 use crate::receive::audio::{RemoteAudioInfo, check_pull};
 use crate::receive::cell::RenderCallback;
+use crate::remote::view_of;
 use crate::room::Phase;
 use crate::shared::AudioTap;
 use std::sync::atomic::Ordering;
 use trtc_types::{AudioFrame, Code, Error, Result, StreamType, UserId};
 
 impl Cloud {
-    /// Watches a remote stream, now or as soon as it is there.
+    /// Watches a remote stream, now or as soon as it is there. The small stream comes in place of the main one, as with
+    /// [`Cloud::set_remote_video_stream_type`]; a choice made before stays when the main stream is asked for.
     ///
     /// # Errors
-    /// `NOT_SUPPORTED` for the small stream.
+    /// On a closed instance.
     pub fn start_remote_view(&self, user: &UserId, stream: StreamType) -> Result<()> {
-        self.shared.check()?;
-        slot(stream)?;
         let mut state = self.shared.open_state()?;
         let member = state.member.clone();
-        state.remote.watch(member.as_ref(), user, stream);
+        if stream == StreamType::Small {
+            state.remote.choose(member.as_ref(), Some(user), true);
+        }
+        state.remote.watch(member.as_ref(), user, view_of(stream));
+        Ok(())
+    }
+
+    /// Takes the main or the small stream of a user, also while it is watched; at once when its next key frame is there. A
+    /// user who sends none shows the main one. May be set before the user is there; forgotten at exit.
+    ///
+    /// # Errors
+    /// `INVALID_PARAMETER` for the sub stream, which has no small one.
+    pub fn set_remote_video_stream_type(&self, user: &UserId, stream: StreamType) -> Result<()> {
+        self.choose(Some(user), stream)
+    }
+
+    /// As [`Cloud::set_remote_video_stream_type`] for everybody, later users and rooms included. Default: the main stream.
+    ///
+    /// # Errors
+    /// `INVALID_PARAMETER` for the sub stream, which has no small one.
+    pub fn set_prior_remote_video_stream_type(&self, stream: StreamType) -> Result<()> {
+        self.choose(None, stream)
+    }
+
+    fn choose(&self, user: Option<&UserId>, stream: StreamType) -> Result<()> {
+        if stream == StreamType::Sub {
+            return Err(Error::invalid("stream_type must be 0 (big) or 1 (small) here, got 2 (sub)"));
+        }
+        let mut state = self.shared.open_state()?;
+        let member = state.member.clone();
+        state.remote.choose(member.as_ref(), user, stream == StreamType::Small);
         Ok(())
     }
 
     /// Stops watching a remote stream.
     ///
     /// # Errors
-    /// `NOT_SUPPORTED` for the small stream.
+    /// On a closed instance.
     pub fn stop_remote_view(&self, user: &UserId, stream: StreamType) -> Result<()> {
         self.shared.check()?;
-        slot(stream)?;
-        self.unwatch(Some((user, stream)));
+        self.unwatch(Some((user, view_of(stream))));
         Ok(())
     }
 
@@ -48,13 +77,12 @@ impl Cloud {
     /// be set before entering; forgotten at exit.
     ///
     /// # Errors
-    /// `NOT_SUPPORTED` for the small stream.
+    /// On a closed instance.
     pub fn mute_remote_video_stream(&self, user: &UserId, stream: StreamType, mute: bool) -> Result<()> {
         self.shared.check()?;
-        slot(stream)?;
         let mut state = self.shared.state.lock();
         let member = state.member.clone();
-        state.remote.freeze(member.as_ref(), Some((user, stream)), mute);
+        state.remote.freeze(member.as_ref(), Some((user, view_of(stream))), mute);
         Ok(())
     }
 
@@ -70,10 +98,11 @@ impl Cloud {
         Ok(())
     }
 
-    /// Render callback for a remote stream, on its `trtc-render` thread; `None` ends it. The stream must also be watched.
+    /// Render callback for a remote stream, on its `trtc-render` thread; `None` ends it. The stream must also be watched. Main
+    /// and small stream have one: they are never shown side by side.
     ///
     /// # Errors
-    /// `NOT_SUPPORTED` for the small stream.
+    /// On a closed instance.
     pub fn set_remote_video_callback(
         &self,
         user: &UserId,
@@ -81,23 +110,21 @@ impl Cloud {
         callback: Option<RenderCallback>,
     ) -> Result<()> {
         self.shared.check()?;
-        slot(stream)?;
-        self.shared.state.lock().remote.set_callback(user, stream, callback);
+        self.shared.state.lock().remote.set_callback(user, view_of(stream), callback);
         Ok(())
     }
 
     /// The newest picture that was not acquired yet: of a watched remote user, or the local one (`None`).
     ///
     /// # Errors
-    /// `NO_FRAME` when there is none.
+    /// `NO_FRAME` when there is none; `NOT_SUPPORTED` for the local small stream.
     pub fn acquire_video(&self, user: Option<&UserId>, stream: StreamType) -> Result<RenderFrame> {
         self.shared.check()?;
-        let index = slot(stream)?;
         let cell = {
             let state = self.shared.state.lock();
             match user {
-                None => Some(state.local.videos[index].cell.clone()),
-                Some(user) => state.remote.cell(user, stream),
+                None => Some(state.local.videos[slot(stream)?].cell.clone()),
+                Some(user) => state.remote.cell(user, view_of(stream)),
             }
         };
         cell.and_then(|c| c.take()).ok_or_else(|| Error::new(Code::NO_FRAME, "no new picture"))

@@ -24,7 +24,9 @@ const FREEZE: Duration = Duration::from_millis(500);
 
 pub(crate) struct VideoIn {
     pub(crate) user: UserId,
-    pub(crate) stream: StreamType,
+    stream: StreamType,
+    /// The host chose the small stream in place of the main one.
+    small: AtomicBool,
     pub(crate) sid: String,
     cell: Arc<Cell>,
     shared: Weak<Shared>,
@@ -74,6 +76,7 @@ impl VideoIn {
         let input = Arc::new(Self {
             user,
             stream,
+            small: AtomicBool::new(false),
             sid,
             cell,
             shared: shared.clone(),
@@ -119,6 +122,16 @@ impl VideoIn {
     pub(crate) fn freeze(&self, frozen: bool) -> bool {
         self.expect_pause();
         self.frozen.swap(frozen, Ordering::Relaxed) != frozen
+    }
+
+    /// The small stream is shown in place of the main one, or no longer. Another size is told when it comes.
+    pub(crate) fn set_small(&self, small: bool) {
+        self.small.store(small, Ordering::Relaxed);
+    }
+
+    /// Which stream the host chose.
+    pub(crate) fn stream(&self) -> StreamType {
+        if self.small.load(Ordering::Relaxed) { StreamType::Small } else { self.stream }
     }
 
     /// The stream pauses because the host or its owner says so.
@@ -201,11 +214,11 @@ impl VideoIn {
         if (old_width, old_height) != (width, height)
             && let Some(shared) = self.shared.upgrade()
         {
-            let (user, stream) = (self.user.clone(), self.stream);
+            let (user, stream) = (self.user.clone(), self.stream());
             shared.emit(Event::UserVideoSizeChanged { user, stream, width, height });
         }
         if first && let Some(shared) = self.shared.upgrade() {
-            let (user, stream) = (Some(self.user.clone()), self.stream);
+            let (user, stream) = (Some(self.user.clone()), self.stream());
             shared.emit(Event::FirstVideoFrame { user, stream, width, height });
         }
         let mut ready = self.ready.lock();
@@ -233,7 +246,7 @@ impl VideoIn {
                 self.counters.blocked_ms.fetch_add(pause.as_millis() as u64, Ordering::Relaxed);
             }
             let Some(gate) = self.shared.upgrade().map(|s| s.gate.clone()) else { return };
-            self.cell.show(&gate, RenderFrame { user: Some(self.user.clone()), stream: self.stream, frame });
+            self.cell.show(&gate, RenderFrame { user: Some(self.user.clone()), stream: self.stream(), frame });
         }
     }
 

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 use trtc_codec::OpusEncoder;
 use trtc_media::{mixer, tone::Tone};
-use trtc_member::Member;
+use trtc_member::{EncodedAudio, Member};
 use trtc_types::{AudioEncoder, AudioQuality, Code, Error, Result};
 
 const FRAME: usize = 960;
@@ -245,6 +245,7 @@ impl Capture {
             }
         }
         self.level.store(mixer::volume(pcm), Ordering::Relaxed);
+        let level = Some(mixer::level_dbov(pcm));
         if work.start.is_zero() {
             work.start = media_now();
             work.played = 0;
@@ -263,7 +264,8 @@ impl Capture {
             captured.failed = Some(error);
             return captured;
         }
-        if !work.packet.is_empty() && member.send_audio(&cid, &work.packet, FRAME as u32, time).is_ok() {
+        let sound = EncodedAudio { opus: &work.packet, samples_48k: FRAME as u32, time, level };
+        if !work.packet.is_empty() && member.send_audio(&cid, &sound).is_ok() {
             self.sent_bytes.fetch_add(work.packet.len() as u64, Ordering::Relaxed);
             captured.first_sent = !std::mem::replace(&mut work.first_sent, true);
         }

@@ -79,6 +79,17 @@ impl VideoFile {
         self.read()?.map(Some).ok_or_else(|| self.no_picture())
     }
 
+    /// From now on gives pictures, to be encoded anew; what was passed through goes back to its last key frame.
+    pub(crate) fn reencode(&mut self) -> Result<()> {
+        if let Kind::Passthrough(units) = &self.kind {
+            let mut units = units.clone();
+            let is_key = |at: &usize| h264::is_key(&units.data[units.ranges[*at].clone()]);
+            units.next = (0..units.next).rev().find(is_key).unwrap_or(0);
+            self.kind = Kind::Decoded { units, decoder: H264Decoder::new()? };
+        }
+        Ok(())
+    }
+
     fn new(source: &FileSource, kind: Kind, own_rate: (u32, u32), width: u32, height: u32) -> Self {
         let (n, d) = if source.fps > 0 { (source.fps, 1) } else { own_rate };
         let hz = (f64::from(n) / f64::from(d.max(1))).clamp(1.0, 60.0);
@@ -315,6 +326,9 @@ mod tests {
             assert_eq!(unit.key, h264::is_key(&unit.data));
             assert!(unit.key || i % units != 0);
         }
+        file.next().unwrap();
+        file.reencode().unwrap();
+        assert!(matches!(file.next().unwrap(), Some(Picture::Raw(_))), "a small stream needs pictures");
     }
 
     #[test]

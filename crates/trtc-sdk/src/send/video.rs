@@ -1,20 +1,20 @@
-//! One local video stream: a `trtc-venc` thread that draws or reads pictures, encodes them and hands them to the member.
+//! One local video stream: a `trtc-venc` thread that draws or reads pictures, encodes them and hands them to the member; the
+//! main stream in two layers when the host wants a small one.
 use super::files::{Picture, VideoFile};
+use super::layer::{BIG, Counters, Layer, SMALL, fitted};
 use crate::events::Event;
 use crate::params::{RenderFrame, VideoEncoderParam};
 use crate::receive::cell::Cell;
 use crate::shared::{Shared, media_now};
 use crate::threads;
 use parking_lot::{Condvar, Mutex};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
-use trtc_codec::H264Encoder;
 use trtc_media::pattern::Pattern;
-use trtc_media::scale::scale_to_fit;
 use trtc_member::Member;
-use trtc_types::{Code, EncodedVideo, EncoderTarget, I420, Result, StreamType, VideoEncoder, VideoFrame};
+use trtc_types::{Code, EncodedVideo, EncoderTarget, I420, Result, StreamType, VideoFrame};
 
 pub(crate) enum VideoSource {
     /// The host pushes pictures.
@@ -29,35 +29,40 @@ pub(crate) struct VideoSender {
     cell: Arc<Cell>,
     control: Mutex<Control>,
     wake: Condvar,
-    key: AtomicBool,
-    pub(crate) counters: Counters,
+    /// The next frame of a layer is to be a key frame.
+    keys: [AtomicBool; 2],
+    pub(crate) counters: [Counters; 2],
 }
 
-#[derive(Default)]
-pub(crate) struct Counters {
-    pub(crate) frames: AtomicU64,
-    pub(crate) bytes: AtomicU64,
-    pub(crate) dropped: AtomicU64,
+/// Where the frames go.
+#[derive(Clone)]
+pub(crate) struct Sending {
+    pub(crate) member: Member,
+    pub(crate) cid: String,
+    /// The track was published with both layers.
+    pub(crate) layered: bool,
 }
 
 /// Newest wins in every field.
 struct Control {
     picture: Option<VideoFrame>,
     param: VideoEncoderParam,
+    /// The small layer is wanted by the host.
+    small: Option<VideoEncoderParam>,
+    /// Layers that somebody watches.
+    watched: [bool; 2],
     /// What the network carries, bits per second; 0 unknown.
     estimate_bps: u32,
-    sending: Option<(Member, String)>,
+    sending: Option<Sending>,
     muted: bool,
     stop: bool,
 }
 
 /// State of the thread.
+#[derive(Default)]
 struct Work {
-    encoder: Option<H264Encoder>,
-    target: Option<EncoderTarget>,
-    first_local: bool,
-    first_sent: bool,
-    sent_ok: bool,
+    layers: [Layer; 2],
+    shown: bool,
     index: u32,
     last_time: Duration,
 }
@@ -70,15 +75,24 @@ impl VideoSender {
         param: VideoEncoderParam,
         cell: Arc<Cell>,
     ) -> std::io::Result<(Arc<Self>, JoinHandle<()>)> {
-        let control = Control { picture: None, param, estimate_bps: 0, sending: None, muted: false, stop: false };
+        let control = Control {
+            picture: None,
+            param,
+            small: None,
+            watched: [true; 2],
+            estimate_bps: 0,
+            sending: None,
+            muted: false,
+            stop: false,
+        };
         let sender = Arc::new(Self {
             stream,
             shared: shared.clone(),
             cell,
             control: Mutex::new(control),
             wake: Condvar::new(),
-            key: AtomicBool::new(false),
-            counters: Counters::default(),
+            keys: Default::default(),
+            counters: Default::default(),
         });
         let panicked = move || {
             if let Some(shared) = shared.upgrade() {
@@ -95,15 +109,34 @@ impl VideoSender {
         let mut control = self.control.lock();
         let replaced = control.picture.replace(frame).is_some();
         if replaced {
-            self.counters.dropped.fetch_add(1, Ordering::Relaxed);
+            self.counters[BIG].dropped.fetch_add(1, Ordering::Relaxed);
         }
         drop(control);
         self.wake.notify_all();
         !replaced
     }
 
-    pub(crate) fn want_key(&self) {
-        self.key.store(true, Ordering::Release);
+    /// The member asks for a key frame of a track's layer.
+    pub(crate) fn want_key(&self, layer: usize) {
+        let layered = self.control.lock().sending.as_ref().is_some_and(|s| s.layered);
+        let layer = if layered { layer.min(BIG) } else { BIG };
+        self.keys[layer].store(true, Ordering::Release);
+    }
+
+    fn want_all_keys(&self) {
+        self.keys.iter().for_each(|key| key.store(true, Ordering::Release));
+    }
+
+    /// The small layer begins, changes or ends (`None`).
+    pub(crate) fn set_small(&self, small: Option<VideoEncoderParam>) {
+        self.control.lock().small = small;
+    }
+
+    /// Somebody watches, or nobody does, each layer. One that nobody watches is not encoded.
+    pub(crate) fn set_watched(&self, watched: &[bool]) {
+        if let Ok(watched) = watched.try_into() {
+            self.control.lock().watched = watched;
+        }
     }
 
     pub(crate) fn set_param(&self, param: VideoEncoderParam) {
@@ -116,12 +149,15 @@ impl VideoSender {
 
     pub(crate) fn set_muted(&self, muted: bool) {
         self.control.lock().muted = muted;
-        self.want_key();
+        self.want_all_keys();
     }
 
-    pub(crate) fn set_sending(&self, sending: Option<(Member, String)>) {
-        self.control.lock().sending = sending;
-        self.want_key();
+    pub(crate) fn set_sending(&self, sending: Option<Sending>) {
+        let mut control = self.control.lock();
+        control.sending = sending;
+        control.watched = [true; 2];
+        drop(control);
+        self.want_all_keys();
     }
 
     pub(crate) fn stop(&self) {
@@ -133,15 +169,7 @@ impl VideoSender {
     }
 
     fn run(&self, source: VideoSource) {
-        let mut work = Work {
-            encoder: None,
-            target: None,
-            first_local: true,
-            first_sent: false,
-            sent_ok: false,
-            index: 0,
-            last_time: Duration::ZERO,
-        };
+        let mut work = Work::default();
         let outcome = match source {
             VideoSource::Custom => self.run_custom(&mut work),
             VideoSource::Pattern => self.run_pattern(&mut work),
@@ -159,7 +187,7 @@ impl VideoSender {
             let interval = Duration::from_secs(1) / self.control.lock().param.fps;
             let now = media_now();
             if now + interval / 4 < next {
-                self.counters.dropped.fetch_add(1, Ordering::Relaxed);
+                self.counters[BIG].dropped.fetch_add(1, Ordering::Relaxed);
                 continue;
             }
             next = (next + interval).max(now.saturating_sub(interval));
@@ -197,14 +225,17 @@ impl VideoSender {
             if !self.sleep_until(due) {
                 return Ok(());
             }
+            if self.control.lock().small.is_some() {
+                file.reencode()?;
+            }
             match file.next()? {
                 None => return Ok(()),
                 Some(Picture::Raw(picture)) => self.process(VideoFrame { picture, time: media_now() }, work)?,
                 Some(Picture::Encoded(unit)) => {
                     let key = unit.key;
                     let muted = self.control.lock().muted;
-                    if !muted && (work.sent_ok || key) {
-                        self.hand_over(EncodedVideo { time: media_now(), ..unit }, work);
+                    if !muted && (work.layers[BIG].flowing || key) {
+                        self.hand_over(BIG, &EncodedVideo { time: media_now(), ..unit }, work);
                     }
                 }
             }
@@ -218,61 +249,60 @@ impl VideoSender {
         }
         work.last_time = frame.time;
         let Some(shared) = self.shared.upgrade() else { return Ok(()) };
-        if std::mem::take(&mut work.first_local) {
+        if !std::mem::replace(&mut work.shown, true) {
             let (width, height) = (frame.picture.width() as u32, frame.picture.height() as u32);
             shared.emit(Event::FirstVideoFrame { user: None, stream: self.stream, width, height });
         }
         self.cell.show(&shared.gate, RenderFrame { user: None, stream: self.stream, frame: frame.clone() });
         drop(shared);
-        let (target, idle) = {
+        let (targets, fps) = {
             let control = self.control.lock();
-            (target(&control), control.muted || control.sending.is_none())
+            (control.targets(), control.param.fps)
         };
-        if idle {
-            work.sent_ok = false;
-            return Ok(());
-        }
-        if (frame.picture.width(), frame.picture.height()) != (target.width, target.height) {
-            frame.picture = Arc::new(scale_to_fit(&frame.picture, target.width, target.height));
-        }
-        if work.target != Some(target) {
-            match &mut work.encoder {
-                Some(encoder) => encoder.set_target(target)?,
-                None => work.encoder = Some(H264Encoder::new(target)?),
+        // The small picture is made of the main one where that is made at all: less to read.
+        for layer in [BIG, SMALL] {
+            let Some(target) = targets[layer] else {
+                work.layers[layer].flowing = false;
+                continue;
+            };
+            if target.fps < fps && !work.layers[layer].is_due(frame.time, target.fps) {
+                continue;
             }
-            work.target = Some(target);
-        }
-        let force_key = self.key.swap(false, Ordering::AcqRel) || !work.sent_ok;
-        if let Some(encoder) = &mut work.encoder
-            && let Some(unit) = encoder.encode(&frame, force_key)?
-        {
-            self.hand_over(unit, work);
+            frame = fitted(&frame, target);
+            let force_key = self.keys[layer].swap(false, Ordering::AcqRel);
+            if let Some(unit) = work.layers[layer].encode(&frame, target, force_key)? {
+                self.hand_over(layer, &unit, work);
+            }
         }
         Ok(())
     }
 
-    fn hand_over(&self, unit: EncodedVideo, work: &mut Work) {
-        let Some((member, cid)) = self.control.lock().sending.clone() else {
-            work.sent_ok = false;
+    fn hand_over(&self, layer: usize, unit: &EncodedVideo, work: &mut Work) {
+        let counters = &self.counters[layer];
+        let work = &mut work.layers[layer];
+        let Some(Sending { member, cid, layered }) = self.control.lock().sending.clone() else {
+            work.flowing = false;
             return;
         };
-        work.sent_ok = match member.send_video(&cid, &unit) {
+        let index = if layered { layer } else { 0 };
+        work.flowing = match member.send_video(&cid, index, unit) {
             Ok(()) => true,
             Err(error) => {
                 log::trace!("video frame not sent: {}", error.message);
                 false
             }
         };
-        if !work.sent_ok {
-            self.counters.dropped.fetch_add(1, Ordering::Relaxed);
+        if !work.flowing {
+            counters.dropped.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        self.counters.frames.fetch_add(1, Ordering::Relaxed);
-        self.counters.bytes.fetch_add(unit.data.len() as u64, Ordering::Relaxed);
+        counters.frames.fetch_add(1, Ordering::Relaxed);
+        counters.bytes.fetch_add(unit.data.len() as u64, Ordering::Relaxed);
         if !std::mem::replace(&mut work.first_sent, true)
             && let Some(shared) = self.shared.upgrade()
         {
-            shared.emit(Event::SendFirstLocalVideoFrame(self.stream));
+            let stream = if layer == SMALL { StreamType::Small } else { self.stream };
+            shared.emit(Event::SendFirstLocalVideoFrame(stream));
         }
     }
 
@@ -306,13 +336,28 @@ fn next_due(last: Instant, interval: Duration) -> Instant {
     if now > due + Duration::from_millis(500) { now } else { due }
 }
 
-fn target(control: &Control) -> EncoderTarget {
-    let VideoEncoderParam { width, height, fps, bitrate_kbps, min_bitrate_kbps } = control.param;
+impl Control {
+    /// What each layer is to make; `None` where nothing is sent or nobody watches.
+    fn targets(&self) -> [Option<EncoderTarget>; 2] {
+        let Some(sending) = self.sending.as_ref().filter(|_| !self.muted) else { return [None; 2] };
+        let small = self.small.filter(|_| sending.layered && self.watched[SMALL]);
+        let big = Some(self.param).filter(|_| !sending.layered || self.watched[BIG]);
+        // The small layer has its share first: it is the one that reaches everybody.
+        let small = small.map(|param| target(param, self.estimate_bps));
+        let used = small.map_or(0, |target| target.bitrate_bps);
+        let left = if self.estimate_bps == 0 { 0 } else { self.estimate_bps.saturating_sub(used).max(1) };
+        [small, big.map(|param| target(param, left))]
+    }
+}
+
+/// `estimate_bps` is what the network carries for this layer; 0 unknown.
+fn target(param: VideoEncoderParam, estimate_bps: u32) -> EncoderTarget {
+    let VideoEncoderParam { width, height, fps, bitrate_kbps, min_bitrate_kbps } = param;
     let top = bitrate_kbps * 1000;
     let floor = if min_bitrate_kbps > 0 { min_bitrate_kbps * 1000 } else { top / 3 };
     // In steps of an eighth, so that the encoder is not reconfigured for noise.
     let step = (top / 8).max(1);
-    let carried = if control.estimate_bps == 0 { top } else { control.estimate_bps / step * step };
+    let carried = if estimate_bps == 0 { top } else { estimate_bps / step * step };
     EncoderTarget { width: width as usize, height: height as usize, bitrate_bps: carried.clamp(floor, top), fps }
 }
 

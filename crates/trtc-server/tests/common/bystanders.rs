@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use trtc_member::{Event, LocalTrack, Member, MemberConfig, MemberSink, ReceivedAudio, ReceivedVideo, join};
+use trtc_member::{
+    EncodedAudio, Event, LocalTrack, Member, MemberConfig, MemberSink, ReceivedAudio, ReceivedVideo, join,
+};
 pub use trtc_types::TrackSource as Source;
 use trtc_types::{CodecKind, EncodedVideo, MediaKind};
 
@@ -87,7 +89,7 @@ impl MemberSink for Sink {
     fn audio(&self, audio: ReceivedAudio) {
         self.change(|seen| seen.numbers.audio.extend(number(&audio.payload)));
     }
-    fn key_frame_wanted(&self, _: &str) {
+    fn key_frame_wanted(&self, _: &str, _: usize) {
         self.change(|seen| seen.key_wanted = true);
     }
     fn bitrate_estimate(&self, _: u32) {}
@@ -121,6 +123,7 @@ pub fn track(cid: &str, source: Source) -> LocalTrack {
         height: 0,
         muted: false,
         stereo: false,
+        layers: Vec::new(),
     }
 }
 
@@ -219,7 +222,9 @@ fn send(ann: &Member, sink: &Sink, sent: &Mutex<Numbers>, stop: &AtomicBool) {
         // Not what should have been sent by now, but what is: a busy machine may be late.
         let time = start.elapsed();
         let text = format!("{tick:08x}");
-        if ann.send_audio("mic", format!("{text}{}", "a".repeat(60)).as_bytes(), 960, time).is_ok() {
+        let opus = format!("{text}{}", "a".repeat(60));
+        let sound = EncodedAudio { opus: opus.as_bytes(), samples_48k: 960, time, level: None };
+        if ann.send_audio("mic", &sound).is_ok() {
             sent.lock().audio.push(tick);
         }
         if tick % 2 == 0 {
@@ -233,7 +238,7 @@ fn send(ann: &Member, sink: &Sink, sent: &Mutex<Numbers>, stop: &AtomicBool) {
             data.extend([0, 0, 0, 1, if key { 0x65 } else { 0x41 }, 0xb8]);
             data.extend([0x55; 3_000]);
             data.extend(text.as_bytes());
-            if ann.send_video("cam", &EncodedVideo { data: data.into(), key, time }).is_ok() {
+            if ann.send_video("cam", 0, &EncodedVideo { data: data.into(), key, time }).is_ok() {
                 sent.lock().video.push(tick);
             }
         }

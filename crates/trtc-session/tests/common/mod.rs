@@ -185,6 +185,7 @@ pub fn track(cid: &str) -> LocalTrack {
         height: 360,
         muted: false,
         stereo: false,
+        layers: Vec::new(),
     }
 }
 
