@@ -53,6 +53,18 @@ const SUITES: &[Suite] = &[
         args: &[],
         needs: &[Need::Browser],
     },
+    Suite {
+        name: "browser simulcast VP8, trtc serve",
+        script: "tests/foreign/simulcast.py",
+        args: &["vp8"],
+        needs: &[Need::Browser],
+    },
+    Suite {
+        name: "browser simulcast H.264, trtc serve",
+        script: "tests/foreign/simulcast.py",
+        args: &["h264"],
+        needs: &[Need::Browser],
+    },
 ];
 
 pub(crate) fn run() -> Outcome {

@@ -1,5 +1,6 @@
 //! Does a packet start a key frame? A forwarder must know this for every codec that it switches on, decoder or not.
 use crate::h264;
+use crate::vp8::Vp8Descriptor;
 use trtc_types::CodecKind;
 
 /// Whether `payload` is the first packet of a key frame. `None` for a codec that cannot be read here: treat every packet as
@@ -10,28 +11,13 @@ pub fn starts_key_frame(codec: &CodecKind, payload: &[u8]) -> Option<bool> {
         CodecKind::H264 => Some(h264::starts_key_frame(payload)),
         CodecKind::Opus => Some(true),
         CodecKind::Other(name) => match name.as_str() {
-            "vp8" => Some(vp8(payload).unwrap_or(false)),
+            "vp8" => Some(Vp8Descriptor::parse(payload).is_some_and(|d| d.starts_key_frame)),
             "vp9" => Some(vp9(payload).unwrap_or(false)),
             // RFC draft AV1: N starts a coded video sequence.
             "av1" => Some(payload.first().is_some_and(|byte| byte & 0x08 != 0)),
             _ => None,
         },
     }
-}
-
-/// RFC 7741: descriptor with S set and partition 0, then the inverse key-frame bit.
-fn vp8(payload: &[u8]) -> Option<bool> {
-    let &first = payload.first()?;
-    let mut at = 1;
-    if first & 0x80 != 0 {
-        let &extended = payload.get(at)?;
-        at += 1;
-        if extended & 0x80 != 0 {
-            at += if payload.get(at)? & 0x80 != 0 { 2 } else { 1 };
-        }
-        at += usize::from(extended & 0x40 != 0) + usize::from(extended & 0x30 != 0);
-    }
-    Some(first & 0x17 == 0x10 && payload.get(at)? & 1 == 0)
 }
 
 /// RFC 9628: start of a frame (B), no inter-picture prediction (P), lowest spatial layer.

@@ -14,6 +14,7 @@ pub mod rtcp;
 pub mod sequence;
 pub mod stats;
 pub mod video_receiver;
+pub mod vp8;
 
 pub use feedback::TransportFeedbackRecorder;
 pub use nack::NackGenerator;
@@ -24,3 +25,4 @@ pub use retransmission::{RetransmissionCache, unwrap_rtx, write_rtx};
 pub use sequence::Unwrapper;
 pub use stats::{ReceiverStats, SenderState, StreamStats};
 pub use video_receiver::{AssembledFrame, VideoReceiver, VideoReceiverStats};
+pub use vp8::{Vp8Descriptor, Vp8Numbers, Vp8Shift};

@@ -48,6 +48,8 @@ const TOO_BIG: End = (close::TOO_BIG, "the message is larger than 1 MiB");
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     pub auto_subscribe: bool,
+    /// The client says how large it shows each track.
+    pub adaptive_stream: bool,
     pub reconnect: bool,
     /// The participant that a reconnect is about.
     pub sid: String,
@@ -66,6 +68,7 @@ impl Options {
         let number = |name: &str| query.get(name).and_then(|v| v.parse().ok()).unwrap_or(0);
         Self {
             auto_subscribe: flag("auto_subscribe", true),
+            adaptive_stream: flag("adaptive_stream", false),
             reconnect: flag("reconnect", false),
             sid: query.get("sid").filter(|sid| sid.len() <= SID_MAX_BYTES).cloned().unwrap_or_default(),
             protocol: number("protocol"),

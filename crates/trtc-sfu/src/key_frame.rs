@@ -1,5 +1,7 @@
 //! Where a decoder can start, read from RTP payloads.
 
+use trtc_rtp::{Vp8Descriptor, Vp8Numbers};
+
 /// A codec as far as forwarding cares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Codec {
@@ -28,12 +30,21 @@ impl Codec {
         }
     }
 
+    /// Can a subscriber's stream begin with this packet? And the numbers inside it that a receiver expects to go on.
+    pub(crate) fn read(self, payload: &[u8]) -> (bool, Option<Vp8Numbers>) {
+        if self != Self::Vp8 {
+            return (self.starts_here(payload), None);
+        }
+        let descriptor = Vp8Descriptor::parse(payload);
+        (descriptor.is_some_and(|d| d.starts_key_frame), descriptor.map(|d| d.numbers))
+    }
+
     /// Can a subscriber's stream begin with this packet?
     #[must_use]
     pub fn starts_here(self, payload: &[u8]) -> bool {
         match self {
             Self::H264 => h264(payload),
-            Self::Vp8 => vp8(payload).unwrap_or(false),
+            Self::Vp8 => Vp8Descriptor::parse(payload).is_some_and(|d| d.starts_key_frame),
             // P = 0 and B = 1: the first packet of a frame without inter-picture prediction.
             Self::Vp9 => payload.first().is_some_and(|b| b & 0x48 == 0x08),
             // N: first packet of a coded video sequence.
@@ -66,21 +77,6 @@ fn h264(payload: &[u8]) -> bool {
         Some(28) => payload.get(1).is_some_and(|b| b & 0x80 != 0 && b & 0x1f == NAL_SPS),
         _ => false,
     }
-}
-
-fn vp8(payload: &[u8]) -> Option<bool> {
-    let first = *payload.first()?;
-    let mut at = 1;
-    if first & 0x80 != 0 {
-        let flags = *payload.get(1)?;
-        at = 2;
-        if flags & 0x80 != 0 {
-            at += if payload.get(at)? & 0x80 != 0 { 2 } else { 1 };
-        }
-        at += usize::from(flags & 0x40 != 0) + usize::from(flags & 0x30 != 0);
-    }
-    // S = 1 and PID = 0, then the inverse key frame bit of the frame header.
-    Some(first & 0x17 == 0x10 && payload.get(at)? & 1 == 0)
 }
 
 #[cfg(test)]

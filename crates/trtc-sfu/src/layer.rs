@@ -6,11 +6,14 @@ use trtc_rtp::{NackGenerator, RetransmissionCache};
 pub(crate) const KEY_REQUEST_INTERVAL: Duration = Duration::from_millis(300);
 /// A layer without packets for this long is not chosen.
 const FLOWING: Duration = Duration::from_secs(1);
+/// Bit rates are means over this time.
+const RATE_WINDOW: Duration = Duration::from_secs(1);
 /// Packets further behind the newest one are dropped.
 const WINDOW: u64 = 1024;
 
 pub(crate) struct Layer {
     pub(crate) ssrc: u32,
+    /// 0 is the smallest picture.
     pub(crate) rank: u8,
     pub(crate) cache: RetransmissionCache,
     pub(crate) nack: Option<NackGenerator>,
@@ -19,19 +22,14 @@ pub(crate) struct Layer {
     highest: Option<u64>,
     seen: [u64; (WINDOW / 64) as usize],
     last_packet: Option<Instant>,
+    window: Option<(Instant, u64)>,
+    rate_bps: u64,
     key_wanted: bool,
     key_asked: Option<Instant>,
 }
 
 impl Layer {
-    pub(crate) fn new(ssrc: u32, rid: Option<&str>, cache_packets: usize, nack: bool) -> Self {
-        let rank = match rid {
-            None => 4,
-            Some("f") => 3,
-            Some("h") => 2,
-            Some("q") => 1,
-            Some(_) => 0,
-        };
+    pub(crate) fn new(ssrc: u32, rank: u8, cache_packets: usize, nack: bool) -> Self {
         Self {
             ssrc,
             rank,
@@ -41,6 +39,8 @@ impl Layer {
             highest: None,
             seen: [0; (WINDOW / 64) as usize],
             last_packet: None,
+            window: None,
+            rate_bps: 0,
             key_wanted: false,
             key_asked: None,
         }
@@ -69,6 +69,29 @@ impl Layer {
 
     pub(crate) fn is_flowing(&self, now: Instant) -> bool {
         self.last_packet.is_some_and(|last| now.saturating_duration_since(last) < FLOWING)
+    }
+
+    /// Counts a packet for the bit rate.
+    pub(crate) fn count(&mut self, now: Instant, bytes: usize) {
+        let (since, sum) = self.window.get_or_insert((now, 0));
+        *sum += bytes as u64;
+        let elapsed = now.saturating_duration_since(*since);
+        if elapsed >= RATE_WINDOW {
+            self.rate_bps = *sum * 8_000_000 / elapsed.as_micros().max(1) as u64;
+            self.window = Some((now, 0));
+        }
+    }
+
+    /// Bits per second, the first second extrapolated; 0 when nothing flows.
+    pub(crate) fn rate_bps(&self, now: Instant) -> u64 {
+        match self.window {
+            _ if !self.is_flowing(now) => 0,
+            Some((since, sum)) if self.rate_bps == 0 => {
+                let elapsed = now.saturating_duration_since(since).max(RATE_WINDOW / 4);
+                sum * 8_000_000 / elapsed.as_micros() as u64
+            }
+            _ => self.rate_bps,
+        }
     }
 
     pub(crate) fn want_key(&mut self) {
@@ -144,7 +167,7 @@ mod tests {
     #[test]
     fn repetitions_and_old_packets_are_refused() {
         let now = Instant::now();
-        let mut layer = Layer::new(1, None, 8, false);
+        let mut layer = Layer::new(1, 0, 8, false);
         let base = (1u64 << 16) + 65_530;
         assert_eq!(layer.accept(now, 65_530), Some((base, true)));
         assert_eq!(layer.accept(now, 65_530), None);
@@ -159,7 +182,7 @@ mod tests {
     #[test]
     fn a_wrapped_window_forgets_what_it_must() {
         let now = Instant::now();
-        let mut layer = Layer::new(1, None, 8, false);
+        let mut layer = Layer::new(1, 0, 8, false);
         for sequence in 0..1_024u16 {
             assert!(layer.accept(now, sequence).is_some());
         }

@@ -6,10 +6,10 @@ mod data;
 mod key_frame;
 mod layer;
 mod rewrite;
+mod subscription;
 mod track;
 
 pub use data::{DataGate, Refusal};
 pub use key_frame::Codec;
-pub use track::{
-    Accepted, Extensions, Forward, LAYERS_MAX, Resend, Rtx, Subscription, SubscriptionConfig, Track, TrackConfig,
-};
+pub use subscription::Subscription;
+pub use track::{Accepted, Extensions, Forward, LAYERS_MAX, Resend, Rtx, SubscriptionConfig, Track, TrackConfig};

@@ -1,21 +1,19 @@
 //! One published track and everybody who receives it.
 use crate::key_frame::Codec;
 use crate::layer::{KeyRequest, Layer};
-use crate::rewrite::Rewriter;
+use crate::rewrite::Mapped;
+use crate::subscription::{RESEND_BUDGET, Subscription};
 use std::time::{Duration, Instant};
-use trtc_rtp::{RtpHeader, RtpPacket};
+use trtc_rtp::{RtpHeader, RtpPacket, Vp8Numbers, Vp8Shift};
 use trtc_types::MediaKind;
 
-/// Retransmission caches: half a second of a fast video stream; audio is small and old audio is useless.
 /// Streams of one track: LiveKit's low, medium and high.
 pub const LAYERS_MAX: usize = 3;
+/// Retransmission caches: half a second of a fast video stream; audio is small and old audio is useless.
 const VIDEO_CACHE_PACKETS: usize = 512;
 const AUDIO_CACHE_PACKETS: usize = 64;
 /// A subscriber that waits for a key frame asks again after this time.
 const KEY_RETRY: Duration = Duration::from_secs(1);
-/// Retransmissions that a subscriber may have in stock; each forwarded packet adds one.
-const RESEND_BUDGET: u32 = 512;
-
 /// What does not change while a track lives.
 #[derive(Clone, Copy, Debug)]
 pub struct TrackConfig {
@@ -57,26 +55,14 @@ pub struct SubscriptionConfig {
     pub first_sequence: u16,
 }
 
-/// One subscriber of a track.
-pub struct Subscription {
-    /// As it was subscribed.
-    pub config: SubscriptionConfig,
-    rewriter: Rewriter,
-    current: Option<usize>,
-    disabled: bool,
-    next_rtx_sequence: u16,
-    resend_budget: u32,
-    packets: u32,
-    octets: u32,
-    last_sent: Option<Instant>,
-}
-
 /// A packet to send: this header, with the payload of the packet that came in.
 pub struct Forward<'a> {
     /// To whom.
     pub subscription: &'a Subscription,
     /// The header, without extensions.
     pub header: RtpHeader,
+    /// To be applied to the payload: VP8 counts pictures inside it.
+    pub shift: Vp8Shift,
 }
 
 /// A packet to send again.
@@ -87,6 +73,8 @@ pub struct Resend<'a> {
     pub header: RtpHeader,
     /// Send it as this, with the first header's sequence number before the payload; `None`: repeat it unchanged.
     pub rtx: Option<Rtx>,
+    /// To be applied to the payload.
+    pub shift: Vp8Shift,
     /// The packet as the publisher sent it.
     pub packet: &'a [u8],
 }
@@ -111,6 +99,7 @@ pub struct Accepted {
     sequence: u64,
     payload_len: usize,
     can_start: bool,
+    numbers: Option<Vp8Numbers>,
 }
 
 /// A published track.
@@ -134,9 +123,9 @@ impl Track {
         &self.config
     }
 
-    /// A stream of the publisher, by SSRC and simulcast name. Returns its index, the known one for a known SSRC, none beyond
-    /// [`LAYERS_MAX`].
-    pub fn add_layer(&mut self, ssrc: u32, rid: Option<&str>) -> Option<usize> {
+    /// A stream of the publisher, by SSRC and rank (0 is the smallest picture). Returns its index, the known one for a known
+    /// SSRC, none beyond [`LAYERS_MAX`].
+    pub fn add_layer(&mut self, ssrc: u32, rank: u8) -> Option<usize> {
         if let Some(known) = self.layers.iter().position(|l| l.ssrc == ssrc) {
             return Some(known);
         }
@@ -144,7 +133,7 @@ impl Track {
             return None;
         }
         let packets = if self.config.kind == MediaKind::Video { VIDEO_CACHE_PACKETS } else { AUDIO_CACHE_PACKETS };
-        self.layers.push(Layer::new(ssrc, rid, packets, self.config.nack));
+        self.layers.push(Layer::new(ssrc, rank, packets, self.config.nack));
         Some(self.layers.len() - 1)
     }
 
@@ -154,18 +143,8 @@ impl Track {
             known.config = SubscriptionConfig { first_sequence: known.config.first_sequence, ..config };
             return;
         }
-        self.subscriptions.push(Subscription {
-            config,
-            rewriter: Rewriter::new(config.first_sequence),
-            current: None,
-            disabled: false,
-            next_rtx_sequence: config.first_sequence,
-            resend_budget: RESEND_BUDGET,
-            packets: 0,
-            octets: 0,
-            last_sent: None,
-        });
-        self.request_start(now);
+        self.subscriptions.push(Subscription::new(config));
+        self.request_start(now, self.subscriptions.len() - 1);
     }
 
     /// Removes a subscriber by its SSRC.
@@ -179,16 +158,40 @@ impl Track {
         &self.subscriptions
     }
 
-    /// Stops or resumes forwarding to one subscriber.
-    pub fn set_disabled(&mut self, now: Instant, ssrc: u32, disabled: bool) {
-        let Some(subscription) = self.subscriptions.iter_mut().find(|s| s.config.ssrc == ssrc) else { return };
-        if subscription.disabled != disabled {
-            subscription.disabled = disabled;
+    /// The highest layer that a subscriber wants, 0 is the smallest picture; `None` stops forwarding to it. Another layer
+    /// follows at its next key frame, the present one goes on until then.
+    pub fn set_wanted(&mut self, now: Instant, ssrc: u32, wanted: Option<u8>) {
+        self.set_limits(now, ssrc, |s| s.wanted = wanted);
+    }
+
+    /// The highest layer that the link of a subscriber carries; `None` when it does not even carry the lowest. Says whether
+    /// that changed.
+    pub fn set_allowed(&mut self, now: Instant, ssrc: u32, allowed: Option<u8>) -> bool {
+        self.set_limits(now, ssrc, |s| s.allowed = allowed)
+    }
+
+    fn set_limits(&mut self, now: Instant, ssrc: u32, set: impl FnOnce(&mut Subscription)) -> bool {
+        let Some(at) = self.subscriptions.iter().position(|s| s.config.ssrc == ssrc) else { return false };
+        let subscription = &mut self.subscriptions[at];
+        let before = (subscription.wanted, subscription.allowed);
+        set(subscription);
+        let changed = before != (subscription.wanted, subscription.allowed);
+        if subscription.limit().is_none() {
             subscription.current = None;
-            if !disabled {
-                self.request_start(now);
-            }
+        } else if changed {
+            self.request_start(now, at);
         }
+        changed
+    }
+
+    /// Bits per second of each layer by its rank; 0 where nothing flows.
+    #[must_use]
+    pub fn rates_bps(&self, now: Instant) -> [u64; LAYERS_MAX] {
+        let mut rates = [0; LAYERS_MAX];
+        for layer in &self.layers {
+            rates[usize::from(layer.rank).min(LAYERS_MAX - 1)] = layer.rate_bps(now);
+        }
+        rates
     }
 
     /// Stops or resumes forwarding to everybody.
@@ -197,7 +200,7 @@ impl Track {
             self.muted = muted;
             self.subscriptions.iter_mut().for_each(|s| s.current = None);
             if !muted {
-                self.request_start(now);
+                (0..self.subscriptions.len()).for_each(|at| self.request_start(now, at));
             }
         }
     }
@@ -212,10 +215,13 @@ impl Track {
             nack.received(now, header.sequence);
         }
         stream.cache.insert(header.sequence, packet.bytes());
+        stream.count(now, packet.bytes().len());
         let payload = packet.payload();
-        let video = self.config.kind == MediaKind::Video;
-        let can_start = newest && (!video || self.config.codec.starts_here(payload));
-        Some(Accepted { layer, header, sequence, payload_len: payload.len(), can_start })
+        let (starts, numbers) = match self.config.kind {
+            MediaKind::Video => self.config.codec.read(payload),
+            MediaKind::Audio => (true, None),
+        };
+        Some(Accepted { layer, header, sequence, payload_len: payload.len(), can_start: newest && starts, numbers })
     }
 
     /// Calls `forward` for each receiver of each packet: one receiver after the other, so that what goes to one place stays
@@ -229,25 +235,27 @@ impl Track {
         if self.muted {
             return;
         }
-        let best = self.best_layer(now);
-        let mut waiting = false;
+        let choice = self.choice(now);
+        let mut waiting = [false; LAYERS_MAX];
         let Self { layers, subscriptions, config, .. } = self;
-        for subscription in subscriptions.iter_mut().filter(|s| !s.disabled) {
+        for subscription in subscriptions {
+            let Some(target) = subscription.limit().map(|limit| choice[limit]) else { continue };
             for packet in packets {
-                let &Accepted { layer, header, sequence, payload_len, can_start } = packet.as_ref();
-                if subscription.current != Some(layer) {
-                    if best != Some(layer) {
-                        continue;
-                    }
+                let &Accepted { layer, header, sequence, payload_len, can_start, numbers } = packet.as_ref();
+                if target == Some(layer) && subscription.current != target {
                     if !can_start {
-                        waiting = true;
+                        waiting[layer] = true;
                         continue;
                     }
                     let offset = subscription.time_offset(now, layers, layer, header.timestamp, config.clock_rate);
-                    subscription.rewriter.start(layer, sequence, offset);
-                    subscription.current = Some(layer);
+                    subscription.rewriter.start(layer, sequence, offset, numbers);
+                    subscription.current = target;
                 }
-                let Some((out, time)) = subscription.rewriter.map(layer, sequence, header.timestamp) else { continue };
+                if subscription.current != Some(layer) {
+                    continue;
+                }
+                let mapped = subscription.rewriter.map(layer, sequence, header.timestamp, numbers);
+                let Some(Mapped { sequence, timestamp, shift }) = mapped else { continue };
                 subscription.packets = subscription.packets.wrapping_add(1);
                 subscription.octets = subscription.octets.wrapping_add(payload_len as u32);
                 subscription.resend_budget = (subscription.resend_budget + 1).min(RESEND_BUDGET);
@@ -255,18 +263,18 @@ impl Track {
                 let header = RtpHeader {
                     marker: header.marker,
                     payload_type: subscription.config.payload_type,
-                    sequence: out,
-                    timestamp: time,
+                    sequence,
+                    timestamp,
                     ssrc: subscription.config.ssrc,
                 };
-                forward(&Forward { subscription, header }, packet);
+                forward(&Forward { subscription, header, shift }, packet);
             }
         }
         for packet in packets.iter().map(AsRef::as_ref).filter(|packet| packet.can_start) {
             layers[packet.layer].key_came();
-            waiting &= best != Some(packet.layer);
+            waiting[packet.layer] = false;
         }
-        if waiting && let Some(stream) = best.and_then(|best| layers.get_mut(best)) {
+        for (stream, _) in layers.iter_mut().zip(waiting).filter(|(_, waiting)| *waiting) {
             let asked = stream.key_asked();
             if asked.is_none_or(|asked| now.saturating_duration_since(asked) >= KEY_RETRY) {
                 stream.want_key();
@@ -282,11 +290,11 @@ impl Track {
         };
         let mut missed = 0;
         for &sequence in lost {
-            let found = subscription.rewriter.source(sequence).and_then(|(layer, source, time_offset)| {
-                let raw = layers.get(layer)?.cache.get(source as u16)?;
-                Some((raw, RtpPacket::parse(raw)?.header(), time_offset))
+            let found = subscription.rewriter.source(sequence).and_then(|source| {
+                let raw = layers.get(source.layer)?.cache.get(source.sequence as u16)?;
+                Some((raw, RtpPacket::parse(raw)?.header(), source))
             });
-            let Some((raw, header, time_offset)) = found.filter(|_| subscription.resend_budget > 0) else {
+            let Some((raw, header, source)) = found.filter(|_| subscription.resend_budget > 0) else {
                 missed += 1;
                 continue;
             };
@@ -301,11 +309,12 @@ impl Track {
                     marker: header.marker,
                     payload_type: subscription.config.payload_type,
                     sequence,
-                    timestamp: header.timestamp.wrapping_add(time_offset),
+                    timestamp: header.timestamp.wrapping_add(source.time_offset),
                     ssrc,
                 },
                 subscription,
                 rtx,
+                shift: source.shift,
                 packet: raw,
             });
         }
@@ -314,9 +323,9 @@ impl Track {
 
     /// A subscriber (by its SSRC) cannot decode.
     pub fn key_frame_wanted(&mut self, now: Instant, ssrc: u32) {
-        let best = self.best_layer(now);
-        let current = self.subscriptions.iter().find(|s| s.config.ssrc == ssrc).map(|s| s.current);
-        if let Some(layer) = current.and_then(|c| c.or(best)).and_then(|index| self.layers.get_mut(index)) {
+        let Some(subscription) = self.subscriptions.iter().find(|s| s.config.ssrc == ssrc) else { return };
+        let target = || subscription.limit().and_then(|limit| self.choice(now)[limit]);
+        if let Some(layer) = subscription.current.or_else(target).and_then(|index| self.layers.get_mut(index)) {
             layer.want_key();
         }
     }
@@ -367,45 +376,27 @@ impl Track {
         requests.chain(nacks).min()
     }
 
-    /// The best layer that flows; the only one even while it does not.
-    fn best_layer(&self, now: Instant) -> Option<usize> {
+    /// For each limit the best flowing layer up to it, else the lowest one above; the only layer even while it does not flow.
+    fn choice(&self, now: Instant) -> [Option<usize>; LAYERS_MAX] {
         if self.layers.len() == 1 {
-            return Some(0);
+            return [Some(0); LAYERS_MAX];
         }
-        let flowing = self.layers.iter().enumerate().filter(|(_, l)| l.is_flowing(now));
-        flowing.max_by_key(|(_, l)| l.rank).map(|(index, _)| index)
+        let flowing = || self.layers.iter().enumerate().filter(|(_, l)| l.is_flowing(now));
+        std::array::from_fn(|limit| {
+            let fits = flowing().filter(|(_, l)| usize::from(l.rank) <= limit).max_by_key(|(_, l)| l.rank);
+            fits.or_else(|| flowing().min_by_key(|(_, l)| l.rank)).map(|(index, _)| index)
+        })
     }
 
-    fn request_start(&mut self, now: Instant) {
-        if let Some(layer) = self.best_layer(now).and_then(|index| self.layers.get_mut(index)) {
+    /// Asks for what a subscriber must begin with, unless it already has it.
+    fn request_start(&mut self, now: Instant, subscription: usize) {
+        let subscription = &self.subscriptions[subscription];
+        let target = subscription.limit().and_then(|limit| self.choice(now)[limit]);
+        if target != subscription.current
+            && let Some(layer) = target.and_then(|index| self.layers.get_mut(index))
+        {
             layer.want_key();
         }
-    }
-}
-
-impl Subscription {
-    /// The distance between source and output time stamps for a piece that starts now.
-    fn time_offset(&self, now: Instant, layers: &[Layer], layer: usize, time_in: u32, clock_rate: u32) -> u32 {
-        let (Some((old, old_offset)), Some(last), Some(sent)) =
-            (self.rewriter.newest(), self.rewriter.last_time(), self.last_sent)
-        else {
-            return 0;
-        };
-        if old == layer {
-            return old_offset;
-        }
-        let elapsed = now.saturating_duration_since(sent).as_micros() * u128::from(clock_rate) / 1_000_000;
-        let estimate = last.wrapping_add((elapsed as u32).max(1)).wrapping_sub(time_in);
-        // Sender Reports of both layers tell the exact distance; one that is absurd is not believed.
-        let reports = layers.get(old).and_then(|l| l.report).zip(layers.get(layer).and_then(|l| l.report));
-        let exact = reports.map(|((old_ntp, old_rtp), (new_ntp, new_rtp))| {
-            let ticks = (i128::from(new_ntp) - i128::from(old_ntp)) * i128::from(clock_rate) / (1 << 32);
-            old_rtp.wrapping_add(ticks as u32).wrapping_sub(new_rtp).wrapping_add(old_offset)
-        });
-        exact
-            .filter(|e| (e.wrapping_sub(estimate) as i32).unsigned_abs() < clock_rate / 2)
-            .filter(|e| (time_in.wrapping_add(*e).wrapping_sub(last) as i32) > 0)
-            .unwrap_or(estimate)
     }
 }
 

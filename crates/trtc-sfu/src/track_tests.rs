@@ -24,7 +24,7 @@ impl Rig {
         Self { track, now: Instant::now(), sent: Vec::new() }
     }
 
-    fn video(layers: &[(u32, Option<&str>)]) -> Self {
+    fn video(layers: &[(u32, u8)]) -> Self {
         let mut rig = Self::new(MediaKind::Video, Codec::H264, 90_000);
         layers.iter().for_each(|(ssrc, rid)| assert!(rig.track.add_layer(*ssrc, *rid).is_some()));
         rig
@@ -77,7 +77,7 @@ impl Rig {
 #[test]
 fn audio_flows_at_once_with_gaps_and_late_packets_in_place() {
     let mut rig = Rig::new(MediaKind::Audio, Codec::Opaque, 48_000);
-    assert_eq!(rig.track.add_layer(1, None), Some(0));
+    assert_eq!(rig.track.add_layer(1, 0), Some(0));
     rig.subscribe(7, None);
     for (sequence, time) in [(100, 0), (101, 960), (104, 3_840), (103, 2_880), (103, 2_880)] {
         rig.packet(0, sequence, time, b"opus");
@@ -91,14 +91,14 @@ fn audio_flows_at_once_with_gaps_and_late_packets_in_place() {
 
 #[test]
 fn a_track_has_three_layers_and_no_more() {
-    let mut rig = Rig::video(&[(1, Some("q")), (2, Some("h")), (3, Some("f"))]);
-    assert_eq!(rig.track.add_layer(4, Some("x")), None);
-    assert_eq!(rig.track.add_layer(2, Some("h")), Some(1));
+    let mut rig = Rig::video(&[(1, 0), (2, 1), (3, 2)]);
+    assert_eq!(rig.track.add_layer(4, 0), None);
+    assert_eq!(rig.track.add_layer(2, 1), Some(1));
 }
 
 #[test]
 fn video_starts_at_a_key_frame_that_is_asked_for_once() {
-    let mut rig = Rig::video(&[(1, None)]);
+    let mut rig = Rig::video(&[(1, 0)]);
     rig.subscribe(7, None);
     assert_eq!(rig.track.poll_key_request(rig.now), Some(1));
     assert_eq!(rig.track.poll_key_request(rig.now), None);
@@ -121,7 +121,7 @@ fn video_starts_at_a_key_frame_that_is_asked_for_once() {
 
 #[test]
 fn what_came_together_goes_out_receiver_by_receiver() {
-    let mut rig = Rig::video(&[(1, None)]);
+    let mut rig = Rig::video(&[(1, 0)]);
     rig.subscribe(7, None);
     rig.packet(0, 1, 0, KEY);
     rig.subscribe(8, None);
@@ -140,7 +140,7 @@ fn what_came_together_goes_out_receiver_by_receiver() {
 
 #[test]
 fn a_waiting_subscriber_asks_again_every_second() {
-    let mut rig = Rig::video(&[(1, None)]);
+    let mut rig = Rig::video(&[(1, 0)]);
     rig.subscribe(7, None);
     let mut asked = 0;
     for i in 0..300u16 {
@@ -153,7 +153,7 @@ fn a_waiting_subscriber_asks_again_every_second() {
 
 #[test]
 fn nacks_are_answered_from_the_cache() {
-    let mut rig = Rig::video(&[(1, None)]);
+    let mut rig = Rig::video(&[(1, 0)]);
     rig.subscribe(7, Some((70, 97)));
     rig.subscribe(8, None);
     rig.packet(0, 10, 0, KEY);
@@ -174,7 +174,7 @@ fn nacks_are_answered_from_the_cache() {
 
 #[test]
 fn nack_floods_run_out_of_budget() {
-    let mut rig = Rig::video(&[(1, None)]);
+    let mut rig = Rig::video(&[(1, 0)]);
     rig.subscribe(7, None);
     rig.packet(0, 10, 0, KEY);
     let lost = vec![65_530; 10_000];
@@ -185,7 +185,7 @@ fn nack_floods_run_out_of_budget() {
 
 #[test]
 fn lost_packets_are_asked_for() {
-    let mut rig = Rig::video(&[(1, None)]);
+    let mut rig = Rig::video(&[(1, 0)]);
     rig.packet(0, 1, 0, KEY);
     for sequence in 3..9 {
         rig.packet(0, sequence, 0, DELTA);
@@ -203,7 +203,7 @@ fn lost_packets_are_asked_for() {
 
 #[test]
 fn the_best_flowing_layer_wins_at_its_key_frame() {
-    let mut rig = Rig::video(&[(1, Some("q")), (3, Some("f"))]);
+    let mut rig = Rig::video(&[(1, 0), (3, 2)]);
     rig.subscribe(7, None);
     rig.packet(0, 500, 1_000, KEY);
     assert_eq!(rig.sent_numbers(), [(65_530, 1_000)]);
@@ -228,14 +228,14 @@ fn the_best_flowing_layer_wins_at_its_key_frame() {
 
 #[test]
 fn disabled_and_muted_tracks_rest_and_resume_at_a_key_frame() {
-    let mut rig = Rig::video(&[(1, None)]);
+    let mut rig = Rig::video(&[(1, 0)]);
     rig.subscribe(7, None);
     rig.packet(0, 1, 0, KEY);
-    rig.track.set_disabled(rig.now, 7, true);
+    rig.track.set_wanted(rig.now, 7, None);
     rig.packet(0, 2, 3_000, DELTA);
     assert_eq!(rig.sent_numbers().len(), 1);
     rig.pass(1_000);
-    rig.track.set_disabled(rig.now, 7, false);
+    rig.track.set_wanted(rig.now, 7, Some(2));
     assert_eq!(rig.track.poll_key_request(rig.now), Some(1));
     rig.packet(0, 3, 6_000, DELTA);
     rig.packet(0, 4, 90_000, KEY);
@@ -251,7 +251,7 @@ fn disabled_and_muted_tracks_rest_and_resume_at_a_key_frame() {
 
 #[test]
 fn sender_reports_are_translated_and_align_layers() {
-    let mut rig = Rig::video(&[(1, Some("q")), (3, Some("f"))]);
+    let mut rig = Rig::video(&[(1, 0), (3, 2)]);
     rig.subscribe(7, None);
     rig.packet(0, 1, 10_000, KEY);
     let mut reports = Vec::new();

@@ -143,14 +143,14 @@ pub enum MediaCommand {
         /// Add or remove.
         on: bool,
     },
-    /// The subscriber does not want to receive a track for now (`track_setting`).
-    TrackDisabled {
+    /// What the subscriber wants of a track (`track_setting`); until it says so, everything.
+    TrackSetting {
         /// Subscriber.
         member: MemberKey,
         /// Which.
         sid: String,
-        /// New state.
-        disabled: bool,
+        /// The highest simulcast layer that it wants, 0 is the smallest picture; `None`: nothing for now.
+        layer: Option<u8>,
     },
     /// Make the subscriber connection and its first offer, with all tracks subscribed so far.
     StartSubscriber {
@@ -209,6 +209,16 @@ pub enum MediaEvent {
         /// `audio/opus`, `video/H264`, ...
         codec_mime: String,
     },
+    /// What a negotiated track of this member is made of; comes before [`MediaEvent::TrackStarted`], and again when more is
+    /// known.
+    TrackLayers {
+        /// Which.
+        sid: String,
+        /// The section that carries it.
+        mid: String,
+        /// Its simulcast layers, the smallest picture first.
+        layers: Vec<LayerInfo>,
+    },
     /// A track of this member lost its section.
     TrackEnded {
         /// Which.
@@ -248,6 +258,17 @@ pub enum MediaEvent {
         /// Why.
         reason: String,
     },
+}
+
+/// A simulcast layer; numbers are 0 until its first packet comes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LayerInfo {
+    /// Its name in the description.
+    pub rid: String,
+    /// SSRC of its packets.
+    pub ssrc: u32,
+    /// SSRC of its retransmissions.
+    pub repair_ssrc: u32,
 }
 
 macro_rules! counters {

@@ -1,6 +1,6 @@
 //! What signalling asks for.
 use super::api::{MediaCommand, MemberKey};
-use super::state::{Member, State, TrackSlot, Wanted};
+use super::state::{LAYER_ALL, Member, State, TrackSlot, Wanted};
 use std::time::Instant;
 use trtc_net::batch::UdpSender;
 use trtc_sfu::DataGate;
@@ -66,7 +66,7 @@ impl State {
                     return self.stale();
                 };
                 if subscriber.wanted.iter().all(|w| w.sid != sid) {
-                    subscriber.wanted.push(Wanted { sid, publisher_sid, disabled: false, sent: None });
+                    subscriber.wanted.push(Wanted { sid, publisher_sid, layer: LAYER_ALL, sent: None });
                     self.sync_subscriber(now, member);
                 }
             }
@@ -77,7 +77,7 @@ impl State {
                     self.unsend(now, member, sent);
                 }
             }
-            MediaCommand::TrackDisabled { member, sid, disabled } => self.disable(now, member, &sid, disabled),
+            MediaCommand::TrackSetting { member, sid, layer } => self.track_setting(now, member, &sid, layer),
             MediaCommand::StartSubscriber { member } => self.start_subscriber(now, member),
             MediaCommand::Resume { member } => self.resume(now, member),
             MediaCommand::SendData { to, room, packet, reliable } => self.send_data(now, room, to, packet, reliable),
@@ -101,16 +101,16 @@ impl State {
         self.announce_muted(publisher);
     }
 
-    fn disable(&mut self, now: Instant, key: MemberKey, sid: &str, disabled: bool) {
+    fn track_setting(&mut self, now: Instant, key: MemberKey, sid: &str, layer: Option<u8>) {
         let member = self.members.get_mut(&key);
         let Some(wanted) = member.and_then(|m| m.wanted.iter_mut().find(|w| w.sid == sid)) else {
             return self.stale();
         };
-        wanted.disabled = disabled;
+        wanted.layer = layer;
         let Some(sent) = wanted.sent else { return };
         let Some(slot) = self.tracks.get_mut(sent.track).and_then(Option::as_mut) else { return };
         if let Some(flowing) = &mut slot.flowing {
-            flowing.track.set_disabled(now, sent.ssrc, disabled);
+            flowing.track.set_wanted(now, sent.ssrc, layer);
         }
         let publisher = slot.member;
         self.mark_publisher(publisher);

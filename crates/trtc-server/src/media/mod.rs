@@ -11,7 +11,7 @@ mod state;
 mod tests;
 mod worker;
 
-pub use api::{MediaCommand, MediaConfig, MediaCounters, MediaEvent, MemberKey, QueueFull, RoomKey};
+pub use api::{LayerInfo, MediaCommand, MediaConfig, MediaCounters, MediaEvent, MemberKey, QueueFull, RoomKey};
 
 use parking_lot::Mutex;
 use std::io;

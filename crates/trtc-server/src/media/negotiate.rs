@@ -173,7 +173,7 @@ impl State {
                     first_sequence: rand::random(),
                 },
             );
-            flowing.track.set_disabled(now, sent.ssrc, wanted.disabled);
+            flowing.track.set_wanted(now, sent.ssrc, wanted.layer);
             publishers.push(slot.member);
         }
         // They may have to send a key frame.
@@ -244,12 +244,14 @@ impl State {
     pub(super) fn announce_muted(&self, key: MemberKey) {
         let publisher = self.members.get(&key).and_then(|m| m.publisher);
         let Some(link) = publisher.and_then(|i| self.links.get(i)?.as_deref()) else { return };
-        let active = |s: &&Section| s.description.direction_active && !s.description.ssrcs.is_empty();
+        let named = |s: &Section| !s.description.ssrcs.is_empty() || !s.description.rids.is_empty();
+        let active = |s: &&Section| s.description.direction_active && named(s);
         for section in link.receiving.sections.iter().filter(active) {
             let slot = section.track.and_then(|track| self.tracks.get(track)?.as_ref());
             let silent = slot.filter(|slot| slot.muted && slot.flowing.is_none());
             if let Some((slot, codec)) = silent.zip(section.description.codecs.first()) {
                 let (sid, codec_mime) = (slot.sid.clone(), mime(slot, codec));
+                section.track.zip(publisher).into_iter().for_each(|(track, index)| self.tell_layers(index, track));
                 self.emit(key, MediaEvent::TrackStarted { sid, codec_mime });
             }
         }

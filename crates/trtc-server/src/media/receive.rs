@@ -1,5 +1,5 @@
 //! RTP from publishers: which track it belongs to, and out again to everybody who receives it.
-use super::api::{MediaCounters, MediaEvent};
+use super::api::{LayerInfo, MediaCounters, MediaEvent};
 use super::link::{Link, Receiving, SSRCS_MAX, Stream, StreamRole};
 use super::state::{Flowing, State, TrackSlot};
 use std::ops::Range;
@@ -105,11 +105,13 @@ impl State {
             let track = tracks.get_mut(packets[0].track).and_then(|t| t.as_mut()?.flowing.as_mut());
             let Some(Flowing { track, .. }) = track else { continue };
             track.forward(now, packets, &mut |forward: &Forward<'_>, packet: &Packet| {
-                let Forward { subscription, header } = *forward;
+                let Forward { subscription, header, shift } = *forward;
                 let level = packet.level.as_ref().map(|level| &level[..]);
                 scratch.clear();
                 Out { subscription, header, level, abs_send_time }.write_header(scratch);
+                let start = scratch.len();
                 scratch.extend_from_slice(&arrived.bytes[packet.payload.clone()]);
+                shift.apply(&mut scratch[start..]);
                 sent += u64::from(seal_and_push(links, sender, subscription.config.target, scratch));
             });
         }
@@ -139,7 +141,9 @@ impl State {
             if resend.rtx.is_some() {
                 scratch.extend_from_slice(&resend.header.sequence.to_be_bytes());
             }
+            let start = scratch.len();
             scratch.extend_from_slice(original.payload());
+            resend.shift.apply(&mut scratch[start..]);
             sent += u64::from(seal_and_push(links, sender, resend.subscription.config.target, scratch));
         });
         MediaCounters::add(&counters.rtx_out, sent);
@@ -156,33 +160,53 @@ impl State {
             MediaCounters::add(&self.counters.ssrc_limit, 1);
             return None;
         }
-        let Identified { track, codec, rid, repairs, audio_level } = identify(link, packet)?;
+        let Identified { track, codec, rid, rank, repairs, audio_level } = identify(link, packet)?;
         let ssrc = packet.header().ssrc;
         let slot = self.tracks.get_mut(track)?.as_mut()?;
+        let mut starts = false;
         let role = match repairs {
             Some(media_ssrc) => StreamRole::Repair { media_ssrc, media_payload_type: codec.payload_type },
             None => {
-                let started = slot.flowing.is_none();
+                starts = slot.flowing.is_none();
                 let clock_rate = codec.clock_rate;
                 let flowing = slot.flowing.get_or_insert_with(|| start(now, slot.kind, slot.muted, codec, audio_level));
-                let Some(layer) = flowing.track.add_layer(ssrc, rid.as_deref()) else {
+                let Some(layer) = flowing.track.add_layer(ssrc, rank) else {
                     MediaCounters::add(&self.counters.ssrc_limit, 1);
                     return None;
                 };
-                let role = StreamRole::Media {
+                StreamRole::Media {
                     layer,
                     payload_type: flowing.codec.payload_type,
                     stats: ReceiverStats::new(ssrc, clock_rate),
-                };
-                if started {
-                    self.track_started(now, track);
                 }
-                role
             }
         };
         let streams = &mut self.links.get_mut(index)?.as_deref_mut()?.receiving.streams;
         streams.push(Stream { ssrc, track, rid, role });
-        Some(streams.len() - 1)
+        let added = streams.len() - 1;
+        self.tell_layers(index, track);
+        if starts {
+            self.track_started(now, track);
+        }
+        Some(added)
+    }
+
+    /// Says what a track is made of, as far as its packets showed.
+    pub(super) fn tell_layers(&self, index: usize, track: usize) {
+        let Some(link) = self.links.get(index).and_then(Option::as_deref) else { return };
+        let Some(slot) = self.tracks.get(track).and_then(Option::as_ref) else { return };
+        let Some(section) = link.receiving.sections.iter().find(|s| s.track == Some(track)) else { return };
+        let rids = &section.description.rids;
+        let streams = || link.receiving.streams.iter().filter(|s| s.track == track);
+        let layer = |rid: &String| {
+            let media = streams().find(|s| s.rid.as_ref() == Some(rid)).map_or(0, |s| s.ssrc);
+            let repairs = |s: &&Stream| matches!(s.role, StreamRole::Repair { media_ssrc, .. } if media_ssrc == media);
+            LayerInfo { rid: rid.clone(), ssrc: media, repair_ssrc: streams().find(repairs).map_or(0, |s| s.ssrc) }
+        };
+        let mut layers: Vec<LayerInfo> = rids.iter().map(layer).collect();
+        layers.sort_by_key(|layer| rank(rids, &layer.rid));
+        let (sid, mid) = (slot.sid.clone(), section.description.mid.clone());
+        self.emit(slot.member, MediaEvent::TrackLayers { sid, mid, layers });
     }
 
     fn track_started(&mut self, now: Instant, track: usize) {
@@ -202,6 +226,8 @@ struct Identified {
     track: usize,
     codec: CodecSpec,
     rid: Option<String>,
+    /// 0 is the layer with the smallest picture.
+    rank: u8,
     /// The stream that it repairs.
     repairs: Option<u32>,
     audio_level: Option<u8>,
@@ -246,7 +272,21 @@ fn identify(link: &Link, packet: &RtpPacket<'_>) -> Option<Identified> {
         }
         (rid.map(str::to_owned), None)
     };
-    Some(Identified { track, codec, rid, repairs, audio_level: section.extension(trtc_peer::extension::AUDIO_LEVEL) })
+    let rank = rid.as_deref().map_or(0, |rid| rank(&section.description.rids, rid));
+    let audio_level = section.extension(trtc_peer::extension::AUDIO_LEVEL);
+    Some(Identified { track, codec, rid, rank, repairs, audio_level })
+}
+
+/// The place of a layer among those of its section. LiveKit's names tell it (q < h < f); with others the order of the section
+/// does.
+fn rank(rids: &[String], rid: &str) -> u8 {
+    let size = |rid: &str| ["q", "h", "f"].iter().position(|name| *name == rid);
+    let own = rids.iter().position(|known| known == rid).unwrap_or(0);
+    let before = |(at, other): (usize, &String)| match (size(other), size(rid)) {
+        (Some(theirs), Some(ours)) => theirs < ours,
+        _ => at < own,
+    };
+    rids.iter().enumerate().filter(|(at, other)| before((*at, other))).count() as u8
 }
 
 fn start(now: Instant, kind: MediaKind, muted: bool, codec: CodecSpec, audio_level: Option<u8>) -> Flowing {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use trtc_net::batch::UdpSender;
 use trtc_peer::{CodecSpec, Config, Identity, Incoming, Peer, PeerEvent, SectionId};
-use trtc_sfu::{DataGate, Track};
+use trtc_sfu::{DataGate, LAYERS_MAX, Track};
 use trtc_types::MediaKind;
 
 pub(super) struct State {
@@ -52,11 +52,15 @@ pub(super) struct Member {
     pub(super) wanted: Vec<Wanted>,
 }
 
+/// The highest layer there can be.
+pub(super) const LAYER_ALL: Option<u8> = Some(LAYERS_MAX as u8 - 1);
+
 /// A track that a member subscribed to.
 pub(super) struct Wanted {
     pub(super) sid: String,
     pub(super) publisher_sid: String,
-    pub(super) disabled: bool,
+    /// The highest layer that it asked for.
+    pub(super) layer: Option<u8>,
     pub(super) sent: Option<Sent>,
 }
 

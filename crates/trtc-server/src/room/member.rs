@@ -1,5 +1,6 @@
 //! One member of a room, its tracks and what it subscribed to.
 use super::Joiner;
+use super::layers::Demand;
 use super::line::Line;
 use super::resume::{Health, RESUMES};
 use super::rights::Listeners;
@@ -39,9 +40,19 @@ pub struct Member {
     pub listeners: Listeners,
     /// It has, or had, the right to receive, and therefore a connection for it.
     pub receiving: bool,
+    /// By track sid; tracks that are not in it follow `adaptive_stream`.
+    pub settings: BTreeMap<String, Setting>,
+    adaptive_stream: bool,
     version: u32,
     joined_unix_ms: i64,
     client_protocol: i32,
+}
+
+/// What a subscriber wants of a track.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// The highest simulcast layer, 0 is the smallest picture; `None`: nothing for now.
+    pub layer: Option<u8>,
 }
 
 /// A track of a member.
@@ -52,6 +63,7 @@ pub struct Track {
     pub started: bool,
     /// Its publisher was told of the first subscriber.
     pub heard: bool,
+    pub demand: Demand,
 }
 
 impl Member {
@@ -72,6 +84,8 @@ impl Member {
             wanted: BTreeMap::new(),
             listeners: Listeners::default(),
             receiving: joiner.pass.grant.subscribes(),
+            settings: BTreeMap::new(),
+            adaptive_stream: joiner.options.adaptive_stream,
             version: 1,
             joined_unix_ms: i64::try_from(auth::unix_ms()).unwrap_or(i64::MAX),
             client_protocol: joiner.options.client_protocol,
@@ -134,6 +148,12 @@ impl Member {
         self.tracks.iter_mut().find(|t| t.info.sid == sid)
     }
 
+    /// What it wants of a track. A client that adapts starts small and says soon what it needs.
+    pub fn setting(&self, sid: &str) -> Setting {
+        let unsaid = Setting { layer: Some(if self.adaptive_stream { 0 } else { 2 }) };
+        self.settings.get(sid).copied().unwrap_or(unsaid)
+    }
+
     /// Whether this member should receive a track, as far as it decides that itself.
     pub fn wants(&self, sid: &str) -> bool {
         self.pass.grant.subscribes() && self.wanted.get(sid).copied().unwrap_or(self.auto_subscribe)
@@ -146,11 +166,19 @@ impl Track {
         let audio = request.r#type() == TrackType::Audio;
         let stream =
             if request.stream.is_empty() { stream(request.source()).to_owned() } else { request.stream.clone() };
-        let codec = SimulcastCodecInfo {
-            cid: request.cid.clone(),
+        let codec = |mime_type: String, cid: &str| SimulcastCodecInfo {
+            mime_type,
+            cid: cid.to_owned(),
             layers: request.layers.clone(),
             video_layer_mode: video_layer::Mode::OneSpatialLayerPerStream.into(),
             ..SimulcastCodecInfo::default()
+        };
+        // The first is the one that is sent; others are backups.
+        let named = request.simulcast_codecs.iter().map(|c| codec(mime(audio, &c.codec), &c.cid));
+        let codecs = if request.simulcast_codecs.is_empty() {
+            vec![codec(String::new(), &request.cid)]
+        } else {
+            named.collect()
         };
         let info = TrackInfo {
             sid,
@@ -163,7 +191,7 @@ impl Track {
             disable_dtx: request.disable_dtx,
             source: request.source,
             layers: request.layers.clone(),
-            codecs: vec![codec],
+            codecs,
             stereo: request.stereo,
             disable_red: request.disable_red,
             encryption: request.encryption,
@@ -173,7 +201,7 @@ impl Track {
             packet_trailer_features: request.packet_trailer_features.clone(),
             ..TrackInfo::default()
         };
-        Self { cid: request.cid.clone(), info, started: false, heard: false }
+        Self { cid: request.cid.clone(), info, started: false, heard: false, demand: Demand::default() }
     }
 
     /// Its media arrived.
@@ -185,6 +213,15 @@ impl Track {
         }
         let unix_micro = i64::try_from(auth::unix_ms().saturating_mul(1000)).unwrap_or(i64::MAX);
         self.info.version = Some(TimedVersion { unix_micro, ticks: 0 });
+    }
+}
+
+/// The announcement names a codec with or without its kind.
+fn mime(audio: bool, codec: &str) -> String {
+    match codec {
+        "" => String::new(),
+        full if full.contains('/') => full.to_owned(),
+        name => format!("{}/{name}", if audio { "audio" } else { "video" }),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Rooms as actors: one task owns a room's members, tracks and subscriptions; everything reaches it through one bounded
 //! queue, and it never waits for a client or for the media thread.
+mod layers;
 mod line;
 mod member;
 pub mod messages;

@@ -111,6 +111,7 @@ impl Room {
         for member in std::mem::take(&mut self.media_removals) {
             self.tell_media_of_removal(member);
         }
+        self.lower_demands(now);
         let refresh = self.shared.config.token_refresh;
         for key in self.keys() {
             let Some(member) = self.members.get_mut(&key) else { continue };
@@ -259,6 +260,7 @@ impl Room {
                 self.send(key, messages::encode(Message::Offer(offer)), Missed::Drop);
             }
             MediaEvent::TrackStarted { sid, codec_mime } => self.track_started(key, &sid, &codec_mime),
+            MediaEvent::TrackLayers { sid, mid, layers } => self.track_layers(key, &sid, &mid, &layers),
             MediaEvent::TrackEnded { sid } => self.track_ended(key, &sid),
             MediaEvent::Resumed { last_sequence } => self.resumed(key, last_sequence),
             MediaEvent::Closed { publisher } => self.transport_closed(key, publisher),
@@ -325,6 +327,7 @@ impl Room {
         for track in &member.tracks {
             self.forget_track(&track.info.sid);
         }
+        self.demand_for_all_changed();
         if let Some((action, why)) = last_words {
             member.line.close(messages::leave(reason, action), why);
         }

@@ -10,7 +10,7 @@ use trtc_proto::livekit::request_response::{Reason, Request};
 use trtc_proto::livekit::signal_response::Message;
 use trtc_proto::livekit::{
     AddTrackRequest, AudioTrackFeature, MuteTrackRequest, TrackPublishedResponse, TrackSource, TrackSubscribed,
-    TrackType, UpdateLocalAudioTrack, UpdateLocalVideoTrack, UpdateSubscription, UpdateTrackSettings,
+    TrackType, UpdateLocalAudioTrack, UpdateLocalVideoTrack, UpdateSubscription,
 };
 use trtc_types::MediaKind;
 
@@ -126,6 +126,7 @@ impl Room {
     pub(super) fn forget_track(&mut self, sid: &str) {
         for member in self.members.values_mut() {
             member.wanted.remove(sid);
+            member.settings.remove(sid);
         }
     }
 
@@ -165,8 +166,14 @@ impl Room {
     }
 
     pub(super) fn set_subscription(&mut self, key: MemberKey, publisher_sid: &str, sid: &str, on: bool) {
-        let (sid, publisher_sid) = (sid.to_owned(), publisher_sid.to_owned());
-        self.media(key, MediaCommand::Subscribe { member: key, sid, publisher_sid, on });
+        let (track, publisher_sid) = (sid.to_owned(), publisher_sid.to_owned());
+        self.media(key, MediaCommand::Subscribe { member: key, sid: track, publisher_sid, on });
+        if on {
+            self.send_setting(key, sid);
+        } else if let Some(member) = self.members.get_mut(&key) {
+            member.settings.remove(sid);
+        }
+        self.demand_changed(sid);
     }
 
     pub(super) fn subscription(&mut self, key: MemberKey, request: &UpdateSubscription) {
@@ -183,17 +190,11 @@ impl Room {
             }
             match (before, request.subscribe) {
                 (false, true) => self.subscribe_if_wanted(key, publisher, &sid),
-                (true, false) => self.set_subscription(key, publisher, &sid, false),
+                (true, false) => {
+                    self.set_subscription(key, publisher, &sid, false);
+                }
                 _ => {}
             }
-        }
-    }
-
-    pub(super) fn track_setting(&mut self, key: MemberKey, request: &UpdateTrackSettings) {
-        let known = self.started_tracks(key);
-        for sid in request.track_sids.iter().filter(|sid| known.iter().any(|(_, s)| s == *sid)) {
-            let command = MediaCommand::TrackDisabled { member: key, sid: sid.clone(), disabled: request.disabled };
-            self.media(key, command);
         }
     }
 
