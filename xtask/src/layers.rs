@@ -33,7 +33,7 @@ const SIDEWAYS: &[(&str, &str)] = &[
 ];
 
 /// Never counted: they exist for development only.
-const TOOLS: &[&str] = &["xtask"];
+const TOOLS: &[&str] = &["xtask", "trtc-testkit"];
 
 pub(crate) fn run() -> Outcome {
     let text = output(&mut cargo(&["metadata", "--format-version", "1", "--no-deps"]))?;
