@@ -3,6 +3,7 @@ mod bench;
 mod demo;
 mod files;
 mod foreign;
+mod fuzz;
 mod header;
 mod layers;
 mod run;
@@ -21,6 +22,8 @@ cargo xtask symbols DIR          only trtc_* leaves the staged .so and .a
 cargo xtask check                fmt, clippy, layers, files, header, fast tests
 cargo xtask test                 everything
 cargo xtask demo [--input FILE]  a two-way call through our server, measured
+cargo xtask fuzz [--seconds N] [--target T] [--keep]
+                                 each parser under libFuzzer, and how much of it is reached
 cargo xtask bench NAME           packet, message or sfu: instruction counts, and the cost of forwarding";
 
 fn main() -> ExitCode {
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
         Some("check") => test::check(),
         Some("test") => test::run_everything(),
         Some("demo") => demo::run(rest),
+        Some("fuzz") => fuzz::fuzz(rest),
         Some("bench") => bench::run(rest),
         _ => Err(HELP.to_owned()),
     };

@@ -94,7 +94,11 @@ fn exchange(mut stream: impl Read + Write, head: &str, body: &[u8], answer: &mut
     }
 }
 
-fn parse(answer: &[u8]) -> io::Result<Answer> {
+/// Reads a whole HTTP/1 answer.
+///
+/// # Errors
+/// `InvalidData`, naming what is wrong.
+pub fn parse(answer: &[u8]) -> io::Result<Answer> {
     let end = answer.windows(4).position(|w| w == b"\r\n\r\n").ok_or_else(|| bad("no HTTP answer"))?;
     let head = std::str::from_utf8(&answer[..end]).map_err(|_| bad("the HTTP head is not text"))?;
     let body = &answer[end + 4..];

@@ -13,6 +13,8 @@
 
 mod channels;
 mod dtls;
+#[doc(hidden)]
+pub mod fuzzing;
 mod ice;
 mod identity;
 mod negotiation;
