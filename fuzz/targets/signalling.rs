@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use trtc_proto::Message;
 use trtc_proto::jwt::{self, Claims};
 use trtc_proto::livekit::{DataPacket, SignalRequest, SignalResponse};
-use trtc_session::{Action, LocalTrack, Session, SessionConfig, Target};
+use trtc_session::{Action, LocalTrack, Session, SessionConfig, Target, TrackSettings};
 use trtc_types::{CodecKind, MediaKind, TrackSource};
 
 /// The first byte chooses.
@@ -69,7 +69,11 @@ fn session(bytes: &mut Bytes<'_>) {
             _ => {
                 let sid = bytes.text(16);
                 session.subscribe(now, &sid, bytes.one_in(2));
-                session.track_settings(now, &sid, false, 640, 360);
+                session.track_settings(
+                    now,
+                    &sid,
+                    TrackSettings { width: 640, height: 360, ..TrackSettings::default() },
+                );
                 session.set_muted(now, &sid, true);
             }
         }
@@ -90,6 +94,7 @@ fn track(cid: &str) -> LocalTrack {
         height: 0,
         muted: false,
         stereo: false,
+        layers: Vec::new(),
     }
 }
 
