@@ -65,6 +65,7 @@ const SUITES: &[Suite] = &[
         args: &["h264"],
         needs: &[Need::Browser],
     },
+    Suite { name: "resume over cut paths", script: "tests/foreign/resume.py", args: &[], needs: &[Need::Python] },
 ];
 
 pub(crate) fn run() -> Outcome {

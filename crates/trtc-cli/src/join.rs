@@ -72,6 +72,9 @@ pub struct Arguments {
     /// Directory for a PNG snapshot and a WAV file per remote user.
     #[arg(long)]
     save: Option<PathBuf>,
+    /// Allows ws:// to another machine: the token travels in the clear.
+    #[arg(long)]
+    allow_plain: bool,
     /// One JSON event a line and a summary at the end.
     #[arg(long)]
     json: bool,
@@ -80,6 +83,7 @@ pub struct Arguments {
 /// Events wait here for the main thread; a full queue drops (the figures come from the meters, not from events).
 const EVENTS_CAP: usize = 1024;
 const MESSAGE_EVERY: Duration = Duration::from_millis(200);
+const FRAMES_EVERY: Duration = Duration::from_millis(100);
 /// A connection that does not come back for this long ends the stay.
 const LOST_LIMIT: Duration = Duration::from_secs(20);
 
@@ -103,6 +107,8 @@ struct Stay {
     missed: i64,
     lost_since: Option<Instant>,
     ended: Option<String>,
+    /// Frames of each remote user, as told last.
+    told_frames: BTreeMap<String, u64>,
 }
 
 /// Joins, stays, and reports.
@@ -123,6 +129,7 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     cloud.set_prior_remote_video_stream_type(watched(arguments, 0)).map_err(said)?;
     cloud.set_default_stream_recv_mode(arguments.subscribe, arguments.subscribe).map_err(said)?;
     let mut params = EnterParams::with_token(&arguments.url, &token);
+    params.allow_plain = arguments.allow_plain;
     params.role = if arguments.role == "audience" { Role::Audience } else { Role::Anchor };
     cloud.enter_room(&params, AppScene::VideoCall).map_err(said)?;
 
@@ -244,7 +251,8 @@ fn live(
             changes += 1;
             let _ = cloud.set_prior_remote_video_stream_type(watched(arguments, changes));
         }
-        if stay.join_ms.is_some() && stay.lost_since.is_none() && arguments.publish != "none" && now >= next_message {
+        // Also while the connection is broken: reliable ones wait in the library.
+        if stay.join_ms.is_some() && arguments.publish != "none" && now >= next_message {
             next_message = now + MESSAGE_EVERY;
             for (cmd_id, reliable) in [(1, true), (2, false)] {
                 match cloud.send_custom_cmd_msg(cmd_id, b"hello from trtc join", reliable, reliable) {
@@ -255,6 +263,10 @@ fn live(
         }
         if stay.lost_since.is_some_and(|since| now > since + LOST_LIMIT) {
             stay.ended = Some("the connection to the server was lost".to_owned());
+        }
+        if arguments.json && now > line + FRAMES_EVERY {
+            line = now;
+            shown(remotes, stay);
         }
         if !arguments.json && std::io::stderr().is_terminal() && now > line + Duration::from_millis(500) {
             line = now;
@@ -343,6 +355,17 @@ fn as_json(event: &Event) -> Option<Value> {
                 .collect::<Vec<_>>()}),
         _ => return None,
     })
+}
+
+/// How far each picture has come, when it moved.
+fn shown(remotes: &Remotes, stay: &mut Stay) {
+    let remotes = remotes.lock().unwrap_or_else(PoisonError::into_inner);
+    for (user, remote) in remotes.iter() {
+        let frames = remote.video.frames();
+        if stay.told_frames.insert(user.clone(), frames) != Some(frames) {
+            say(&json!({"event": "frames", "user": user, "frames": frames, "index": remote.video.newest_index()}));
+        }
+    }
 }
 
 fn progress(remotes: &Remotes, stay: &Stay, start: Instant) {

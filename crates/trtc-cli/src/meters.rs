@@ -53,6 +53,16 @@ impl VideoMeter {
         self.last = Some(frame);
     }
 
+    /// Pictures so far.
+    pub fn frames(&self) -> u64 {
+        self.frames
+    }
+
+    /// The sender's number of the newest picture, if it carries one.
+    pub fn newest_index(&self) -> Option<u16> {
+        Some(read_time_code(&self.last.as_ref()?.picture)?.index)
+    }
+
     /// The figures; `null` where nothing was measured.
     pub fn summary(&self) -> Value {
         let Some(last) = &self.last else { return Value::Null };

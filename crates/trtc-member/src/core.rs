@@ -6,7 +6,7 @@ use crate::receive::Receive;
 use crate::stats::MemberStats;
 use crate::{Delivery, EncodedAudio, MemberConfig};
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use trtc_net::ServerUrl;
@@ -72,7 +72,11 @@ impl Core {
                 log::error!("{reason}");
                 self.session.transport_failed(now, Target::Subscriber);
             }
-            Input::SocketOpened => self.session.socket_opened(now),
+            Input::SocketOpened(ip) => {
+                self.use_address(ip);
+                self.session.socket_opened(now);
+            }
+            Input::NetworkChanged => self.session.network_changed(now),
             Input::SocketFailed { status, body } => self.session.socket_failed(now, status, body),
             Input::SocketClosed => self.session.socket_closed(now),
             Input::SocketMessage(message) => self.session.socket_message(now, message),
@@ -211,6 +215,13 @@ impl Core {
         peers[PUBLISHER].create_channel(now, RELIABLE, true, None);
         peers[PUBLISHER].create_channel(now, LOSSY, false, Some(0));
         self.peers = Some(peers);
+    }
+
+    /// Media leaves from here now: coming descriptions say so. The sockets are bound to no address and stay.
+    fn use_address(&mut self, ip: IpAddr) {
+        for peer in self.peers.iter_mut().flatten() {
+            peer.move_candidates(ip);
+        }
     }
 
     /// Lets session and connections talk until neither has anything to say.

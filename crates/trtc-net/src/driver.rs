@@ -32,8 +32,10 @@ pub trait Machine: Send + Sync {
 pub enum Input<'a> {
     /// Answer to [`NetAction::OpenUdp`]: the addresses that others can reach, by socket; or why there are none.
     UdpOpened(Result<[SocketAddr; SOCKETS], String>),
-    /// The WebSocket is open.
-    SocketOpened,
+    /// The WebSocket is open; by now media leaves from this address.
+    SocketOpened(IpAddr),
+    /// The way to the WebSocket's server starts at another address than when it was opened.
+    NetworkChanged,
     /// The WebSocket could not be opened.
     SocketFailed {
         /// HTTP status, if the server answered by HTTP.
@@ -207,6 +209,8 @@ struct Inbox {
 const WAKE: Token = Token(usize::MAX);
 /// Tokens of a machine: its id times four, plus the index of the UDP socket or this.
 const WEBSOCKET: usize = 3;
+/// How often the routing table is asked whether our address is still the same; no portable call tells it by itself.
+const ROUTE_CHECK: Duration = Duration::from_secs(1);
 /// Batches taken from one socket before others have their turn.
 const BATCHES_PER_TURN: usize = 4;
 
@@ -232,6 +236,8 @@ struct Slot {
     local: IpAddr,
     /// The UDP sockets are of IPv6, and speak IPv4 too.
     v6: bool,
+    /// The server of the open WebSocket, and when the way to it is looked at next.
+    route: Option<(SocketAddr, Instant)>,
     dirty: bool,
     timeout: Option<Instant>,
 }
@@ -317,6 +323,7 @@ impl Driver {
 
     fn guarded_turn(&mut self, id: u32, slot: &mut Slot) -> bool {
         slot.dirty = false;
+        slot.check_route(Instant::now());
         for index in 0..SOCKETS {
             self.receive(slot, index);
         }
@@ -392,6 +399,7 @@ impl Driver {
                 true
             }
             NetAction::OpenWebSocket { base, path_and_query, token } => {
+                slot.route = None;
                 if let Some(mut old) = slot.websocket.take() {
                     old.close(registry);
                 }
@@ -407,6 +415,7 @@ impl Driver {
                 true
             }
             NetAction::CloseWebSocket => {
+                slot.route = None;
                 if let Some(mut old) = slot.websocket.take() {
                     old.close(registry);
                 }
@@ -434,6 +443,7 @@ impl Slot {
             websocket_ready: false,
             local: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             v6: false,
+            route: None,
             dirty: true,
             timeout: None,
         }
@@ -448,7 +458,18 @@ impl Slot {
             return Some(now);
         }
         let websocket = self.websocket.as_ref().and_then(WebSocket::deadline);
-        [self.timeout, websocket].into_iter().flatten().min()
+        [self.timeout, websocket, self.route.map(|(_, at)| at)].into_iter().flatten().min()
+    }
+
+    /// No route at all is no other route: the network may come back as it was.
+    fn check_route(&mut self, now: Instant) {
+        let Some((server, at)) = self.route.filter(|(_, at)| *at <= now) else { return };
+        if source_address(server).is_some_and(|ip| ip != self.local) {
+            self.route = None;
+            self.machine.input(now, Input::NetworkChanged);
+        } else {
+            self.route = Some((server, at.max(now) + ROUTE_CHECK));
+        }
     }
 }
 
@@ -456,9 +477,10 @@ fn drive_websocket(slot: &mut Slot, registry: &Registry, id: u32) {
     let Some(mut websocket) = slot.websocket.take() else { return };
     let (now, mut over) = (Instant::now(), false);
     websocket.drive(now, registry, Token((id as usize) << 2 | WEBSOCKET), &mut |progress| match progress {
-        Progress::Opened(local) => {
+        Progress::Opened { local, server } => {
             slot.local = local.ip();
-            slot.machine.input(now, Input::SocketOpened);
+            slot.route = (!local.ip().is_loopback()).then(|| (server, now + ROUTE_CHECK));
+            slot.machine.input(now, Input::SocketOpened(local.ip()));
         }
         Progress::Message(message) => slot.machine.input(now, Input::SocketMessage(&message)),
         Progress::Failed { status, body } => {
@@ -495,4 +517,12 @@ fn open_udp(slot: &mut Slot, registry: &Registry, id: u32) -> Result<[SocketAddr
         slot.readable[index] = false;
     }
     Ok(addresses)
+}
+
+/// The address that datagrams to `server` start from. Connecting a UDP socket sends nothing; it only asks the routing table.
+fn source_address(server: SocketAddr) -> Option<IpAddr> {
+    let any: IpAddr = if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = std::net::UdpSocket::bind((any, 0)).ok()?;
+    socket.connect(server).ok()?;
+    socket.local_addr().ok().map(|a| a.ip())
 }

@@ -24,8 +24,13 @@ pub const MESSAGE_MAX: usize = 4 << 20;
 
 /// What a [`WebSocket::drive`] brought.
 pub enum Progress {
-    /// Ready for messages; our address on the way to the server.
-    Opened(SocketAddr),
+    /// Ready for messages.
+    Opened {
+        /// Our address on the way to the server.
+        local: SocketAddr,
+        /// The server's.
+        server: SocketAddr,
+    },
     /// Could not be opened; final. The HTTP status and body when the server answered by HTTP, else a sentence in `body`.
     Failed {
         /// HTTP status.
@@ -179,8 +184,9 @@ impl WebSocket {
                     Ok((socket, _)) => {
                         self.deadline = None;
                         let local = socket.get_ref().local_addr().map_err(|e| failed(&e.to_string()))?;
+                        let server = socket.get_ref().peer_addr().map_err(|e| failed(&e.to_string()))?;
                         self.state = State::Open(Box::new(socket));
-                        told(Progress::Opened(local));
+                        told(Progress::Opened { local, server });
                     }
                     Err(HandshakeError::Interrupted(handshake)) => {
                         self.state = State::Handshaking(handshake);
@@ -286,6 +292,13 @@ impl Stream {
         match self {
             Self::Plain(stream) => stream,
             Self::Tls(stream) => &mut stream.sock,
+        }
+    }
+
+    fn peer_addr(&self) -> io::Result<SocketAddr> {
+        match self {
+            Self::Plain(stream) => stream.peer_addr(),
+            Self::Tls(stream) => stream.sock.peer_addr(),
         }
     }
 

@@ -40,7 +40,8 @@ impl Machine for Probe {
                 self.todo.lock().push(NetAction::Send { socket: 0, to: b, data: Bytes::from_static(b"ping") });
                 self.note(format!("udp {}", a.ip()));
             }
-            Input::SocketOpened => self.note("opened".into()),
+            Input::SocketOpened(_) => self.note("opened".into()),
+            Input::NetworkChanged => self.note("network changed".into()),
             Input::SocketFailed { status, body } => self.note(format!("failed {status:?} {body}")),
             Input::SocketClosed => self.note("closed".into()),
             Input::SocketMessage(message) => self.note(format!("message {}", String::from_utf8_lossy(message))),

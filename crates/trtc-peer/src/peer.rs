@@ -14,7 +14,7 @@ use crate::types::{
 };
 use bytes::Bytes;
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use trtc_types::{Code, Error, Result};
@@ -208,6 +208,15 @@ impl Peer {
     /// New ICE credentials for the next offer. The old ones stay valid, so media flows on.
     pub fn restart_ice(&mut self) {
         self.ice.restart();
+    }
+
+    /// Our address is another one, the port is the same: the next description says so.
+    pub fn move_candidates(&mut self, ip: IpAddr) {
+        if self.config.local_candidates.iter().any(|candidate| candidate.ip() != ip) {
+            let mut config = (*self.config).clone();
+            config.local_candidates.iter_mut().for_each(|candidate| candidate.set_ip(ip));
+            self.config = Arc::new(config);
+        }
     }
 
     /// Says good-bye to the other side. Drain [`Self::poll_send`] afterwards.

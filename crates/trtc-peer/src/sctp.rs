@@ -17,6 +17,9 @@ pub(crate) const MAX_RECEIVE_MESSAGE: u32 = 262_144;
 pub(crate) const MAX_BUFFERED: usize = 256 * 1024;
 /// RFC 8841 6: the limit of a peer that names none.
 const DEFAULT_SEND_MESSAGE: u32 = 65_536;
+/// Longest wait for a retransmission. RFC 9260 proposes 60 s; messages would stand still for seconds after a path that was dead for
+/// seconds has come back. Browsers wait at most 800 ms (dcSCTP).
+const RTO_MAX_MS: u64 = 1_000;
 /// The receive window must exceed the largest message, or the association aborts.
 const RECEIVE_WINDOW: u32 = 1 << 20;
 const MAX_STREAM_ID: u16 = 1022;
@@ -45,7 +48,9 @@ impl Shared {
             .with_max_init_retransmits(None)
             .with_rto_initial_ms(500)
             .with_rto_min_ms(200)
-            .with_rto_max_ms(10_000)
+            .with_rto_max_ms(RTO_MAX_MS)
+            // The path decides whether the other side is dead: ICE.
+            .with_max_data_retransmits(None)
             .with_max_num_inbound_streams(1024)
             .with_max_num_outbound_streams(1024);
         let transport = Arc::new(transport);

@@ -1,5 +1,6 @@
 //! User packets and custom command messages.
 use crate::limiter::{COMMANDS_MAX_BYTES, COMMANDS_MAX_COUNT, CommandLimiter};
+use crate::reconnect::Phase;
 use crate::session::Session;
 use crate::types::{Action, Event, Target};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -28,21 +29,35 @@ pub(crate) struct Data {
     /// Per command and channel, so that gaps on the reliable one mean loss.
     command_sequence: BTreeMap<(i32, bool), u32>,
     open: BTreeSet<(Target, String)>,
-    /// Waiting for the channel.
-    pending: Kept<bool>,
+    /// Waiting for the channel or for the connection.
+    pending: Kept<Pending>,
     /// Reliable packets that the server may not have seen when a connection is resumed.
     sent: Kept<u32>,
+    /// The server's last number at a resume: what follows it is sent again once the transport is up.
+    replay_after: Option<u32>,
     /// Last reliable sequence number by participant sid.
     seen: BTreeMap<String, u32>,
     /// Last reliable command by sender.
     commands_seen: BTreeMap<(UserId, i32), u32>,
 }
 
-/// A bounded queue of packets with a note.
-#[derive(Default)]
+/// What is not in a packet yet: its number and the sender's sid may be those of another membership by then.
+struct Pending {
+    reliable: bool,
+    topic: String,
+    to: Vec<UserId>,
+}
+
+/// A bounded queue of payloads or packets with a note.
 struct Kept<T> {
     packets: VecDeque<(T, Vec<u8>)>,
     bytes: usize,
+}
+
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        Self { packets: VecDeque::new(), bytes: 0 }
+    }
 }
 
 impl<T> Kept<T> {
@@ -68,14 +83,13 @@ impl<T> Kept<T> {
 }
 
 impl Data {
-    /// Everything that belonged to the old transports and the old membership is void; tells how many packets were lost.
-    pub fn transports_renewed(&mut self) -> usize {
+    /// Everything that belonged to the old transports and the old membership is void; what waits goes out in the new one.
+    pub fn transports_renewed(&mut self) {
         self.open.clear();
         self.sent.take();
         self.seen.clear();
         self.sequence = 0;
-        // Their numbers and sender sid belong to the old membership.
-        self.pending.take().len()
+        self.replay_after = None;
     }
 
     pub fn forget(&mut self, user: &UserId) {
@@ -108,15 +122,7 @@ impl Session {
             return;
         }
         self.data.open.insert((target, label.to_owned()));
-        if target == Target::Publisher {
-            let (ready, rest) = self.data.pending.take().into_iter().partition(|(r, _)| (label == RELIABLE) == *r);
-            let ready: VecDeque<(bool, Vec<u8>)> = ready;
-            let rest: VecDeque<(bool, Vec<u8>)> = rest;
-            rest.into_iter().for_each(|(reliable, packet)| self.data.pending.push(reliable, packet));
-            for (reliable, payload) in ready {
-                self.act(Action::SendData { payload, reliable });
-            }
-        }
+        self.send_pending();
     }
 
     /// A message of a data channel.
@@ -156,7 +162,7 @@ impl Session {
         reliable: bool,
         to: &[UserId],
     ) -> Result<()> {
-        self.may_send(topic, payload)?;
+        self.may_send(topic, payload, reliable)?;
         self.send_packet(now, topic, payload.to_vec(), reliable, to)
     }
 
@@ -188,7 +194,7 @@ impl Session {
         }
         let seq = self.data.command_sequence.get(&(cmd_id, reliable)).map_or(1, |last| last.wrapping_add(1));
         let (topic, payload) = command::encode(cmd_id, seq, data);
-        self.may_send(&topic, &payload)?;
+        self.may_send(&topic, &payload, reliable)?;
         if !self.data.limiter.admit(now, data.len()) {
             let text = format!("at most {COMMANDS_MAX_COUNT} messages and {COMMANDS_MAX_BYTES} bytes in 1000 ms");
             return Err(Error::new(Code::RATE_LIMITED, text));
@@ -198,25 +204,55 @@ impl Session {
         Ok(())
     }
 
-    /// Sends again what the server had not seen when the connection broke.
-    pub(crate) fn replay_data(&mut self, last_message_seq: u32) {
+    /// The server has seen our reliable packets up to this one.
+    pub(crate) fn replay_data_after(&mut self, last_message_seq: u32) {
         // Servers that do not count say 0; SCTP has brought what the channel took.
-        if last_message_seq == 0 {
-            return;
+        self.data.replay_after = Some(last_message_seq).filter(|last| *last != 0);
+    }
+
+    /// The connection is up (again): what the server had not seen when it broke, then what waited meanwhile.
+    pub(crate) fn send_waiting_data(&mut self, now: Instant) {
+        if let Some(last) = self.data.replay_after.take() {
+            let missing = self.data.sent.packets.iter().filter(|(seq, _)| *seq > last);
+            let payloads: Vec<Vec<u8>> = missing.map(|(_, packet)| packet.clone()).collect();
+            self.counters.data_replayed += payloads.len() as u64;
+            for payload in payloads {
+                self.act(Action::SendData { payload, reliable: true });
+            }
         }
-        let missing = self.data.sent.packets.iter().filter(|(seq, _)| *seq > last_message_seq);
-        let payloads: Vec<Vec<u8>> = missing.map(|(_, packet)| packet.clone()).collect();
-        for payload in payloads {
-            self.act(Action::SendData { payload, reliable: true });
+        self.send_pending();
+        if !self.data.pending.packets.is_empty() {
+            self.ensure_publisher(now);
         }
     }
 
-    fn may_send(&self, topic: &str, payload: &[u8]) -> Result<()> {
+    fn send_pending(&mut self) {
+        for (pending, payload) in self.data.pending.take() {
+            let Pending { reliable, topic, to } = pending;
+            if self.can_send_now(reliable) {
+                self.send_now(&topic, payload, reliable, &to);
+            } else {
+                self.data.pending.push(Pending { reliable, topic, to }, payload);
+            }
+        }
+    }
+
+    /// The channel is open and its transport works; a packet given to a dead one would be lost.
+    fn can_send_now(&self, reliable: bool) -> bool {
+        let label = if reliable { RELIABLE } else { LOSSY };
+        self.phase.is_signalling()
+            && self.data.replay_after.is_none()
+            && self.data.open.contains(&(Target::Publisher, label.to_owned()))
+            && self.connected.get(&Target::Publisher) != Some(&false)
+    }
+
+    fn may_send(&self, topic: &str, payload: &[u8], reliable: bool) -> Result<()> {
         if payload.len() > PAYLOAD_MAX_BYTES || topic.len() > TOPIC_MAX_BYTES {
             let text = format!("payload must be at most {PAYLOAD_MAX_BYTES} bytes, topic {TOPIC_MAX_BYTES}");
             return Err(Error::invalid(text));
         }
-        if !self.joined || !self.phase.is_signalling() {
+        // Reliable packets wait until the connection is back.
+        if !self.joined || self.phase == Phase::Ended || !(reliable || self.phase.is_signalling()) {
             return Err(Error::new(Code::DISCONNECTED, "not in a room, or the connection is broken"));
         }
         if !self.privileges.can_publish_data {
@@ -233,25 +269,27 @@ impl Session {
         reliable: bool,
         to: &[UserId],
     ) -> Result<()> {
-        let label = if reliable { RELIABLE } else { LOSSY };
-        let open = self.data.open.contains(&(Target::Publisher, label.to_owned()));
-        if !open && !self.data.pending.fits(payload.len() + 1024) {
+        if self.data.pending.packets.is_empty() && self.can_send_now(reliable) {
+            self.send_now(topic, payload, reliable, to);
+            return Ok(());
+        }
+        if !self.data.pending.fits(payload.len()) {
             self.counters.data_dropped += 1;
             return Err(Error::new(Code::QUEUE_FULL, "too much data waits for the data channel"));
         }
+        self.data.pending.push(Pending { reliable, topic: topic.to_owned(), to: to.to_vec() }, payload);
+        self.ensure_publisher(now);
+        Ok(())
+    }
+
+    fn send_now(&mut self, topic: &str, payload: Vec<u8>, reliable: bool, to: &[UserId]) {
         let packet = self.packet(topic, payload, reliable, to);
         let (sequence, bytes) = (packet.sequence, packet.encode_to_vec());
         if reliable {
             while !self.data.sent.fits(bytes.len()) && self.data.sent.pop().is_some() {}
             self.data.sent.push(sequence, bytes.clone());
         }
-        if open {
-            self.act(Action::SendData { payload: bytes, reliable });
-        } else {
-            self.data.pending.push(reliable, bytes);
-            self.ensure_publisher(now);
-        }
-        Ok(())
+        self.act(Action::SendData { payload: bytes, reliable });
     }
 
     fn packet(&mut self, topic: &str, payload: Vec<u8>, reliable: bool, to: &[UserId]) -> lk::DataPacket {

@@ -13,6 +13,8 @@ const FIRST_MESSAGE_TIMEOUT: Duration = Duration::from_secs(5);
 const TRANSPORT_TIMEOUT: Duration = Duration::from_secs(15);
 /// Delays before reconnect attempts (the ones of LiveKit's JavaScript client); jitter of at most a second is added.
 const RETRY_DELAYS_MS: [u64; 10] = [0, 300, 1200, 2700, 4800, 7000, 7000, 7000, 7000, 7000];
+/// A connection that breaks sooner after it came up is counted as flapping: the next attempt waits as if it were a further one.
+const STABLE_AFTER: Duration = Duration::from_secs(10);
 /// Delays before further attempts to join for the first time.
 const JOIN_DELAYS_MS: [u64; 2] = [300, 600];
 
@@ -127,6 +129,13 @@ impl Session {
         }
     }
 
+    /// Our network address is another one: the old path is gone, even if nothing has failed yet.
+    pub fn network_changed(&mut self, now: Instant) {
+        if self.phase == Phase::Connected {
+            self.signal_lost(now);
+        }
+    }
+
     /// A transport failed for good.
     pub fn transport_failed(&mut self, now: Instant, target: Target) {
         let was_up = self.connected.insert(target, false) == Some(true);
@@ -157,7 +166,7 @@ impl Session {
         self.forget_held();
         self.last_answer = None;
         self.last_offer = None;
-        self.counters.data_dropped += self.data.transports_renewed() as u64;
+        self.data.transports_renewed();
         self.publisher_renewed();
         self.act(Action::OpenTransports { ice_servers });
     }
@@ -166,12 +175,14 @@ impl Session {
     pub(crate) fn resumed(&mut self, now: Instant, last_message_seq: u32) {
         self.phase = Phase::Connecting(now + TRANSPORT_TIMEOUT);
         self.forget_offers();
+        // Both restart ICE, and are up when that is verified.
+        self.connected.values_mut().for_each(|up| *up = false);
         let state = self.sync_state();
         self.request(Request::SyncState(state));
         self.renegotiate_after_resume(now);
         self.resend_tracks(now, false);
         self.send_held();
-        self.replay_data(last_message_seq);
+        self.replay_data_after(last_message_seq);
         if self.transports_are_up() {
             self.came_up(now);
         }
@@ -271,7 +282,10 @@ impl Session {
         self.lost = true;
         self.tell(Event::ConnectionLost);
         self.tell(Event::TryToReconnect);
-        self.attempt = attempt;
+        let stable = self.up_since.is_none_or(|at| now.saturating_duration_since(at) >= STABLE_AFTER);
+        self.flaps = if stable { 0 } else { (self.flaps + 1).min(RETRY_DELAYS_MS.len() / 2) };
+        self.counters.flaps += u64::from(!stable);
+        self.attempt = Attempt { number: self.flaps, ..attempt };
         self.wait_for_attempt(now);
     }
 
@@ -341,8 +355,12 @@ impl Session {
     }
 
     fn came_up(&mut self, now: Instant) {
+        let first_up = self.phase != Phase::Connected;
         self.phase = Phase::Connected;
         self.attempt = Attempt::first();
+        if first_up && self.joined {
+            self.up_since = Some(now);
+        }
         if !self.joined {
             self.joined = true;
             if let Some(user) = self.me.clone() {
@@ -357,6 +375,7 @@ impl Session {
             self.lost = false;
             self.tell(Event::ConnectionRecovered);
         }
+        self.send_waiting_data(now);
     }
 
     fn primary(&self) -> Target {

@@ -23,8 +23,11 @@ pub struct Session {
     pub(crate) attempt: Attempt,
     /// When `connect` was called; also the zero of ping timestamps.
     pub(crate) epoch: Option<Instant>,
-    /// Since when there is no connection.
+    /// There is no connection.
     pub(crate) lost: bool,
+    /// When the connection came up last, and how often in a row it broke soon after.
+    pub(crate) up_since: Option<Instant>,
+    pub(crate) flaps: usize,
     /// `Event::Joined` was told.
     pub(crate) joined: bool,
     pub(crate) me: Option<UserId>,
@@ -60,6 +63,10 @@ pub struct Counters {
     pub data_duplicates: u64,
     /// Data packets that could not be kept until the channel opened.
     pub data_dropped: u64,
+    /// Reliable data packets sent again after a resume.
+    pub data_replayed: u64,
+    /// Connections that broke soon after they had come up.
+    pub flaps: u64,
 }
 
 /// Liveness of the signalling connection.
@@ -85,6 +92,8 @@ impl Session {
             attempt: Attempt::first(),
             epoch: None,
             lost: false,
+            up_since: None,
+            flaps: 0,
             joined: false,
             me: None,
             sid: String::new(),

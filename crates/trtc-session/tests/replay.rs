@@ -3,9 +3,9 @@
 mod common;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use common::{Rig, track};
+use common::{Rig, sdp, track};
 use std::time::Duration;
-use trtc_proto::livekit::signal_request::Message as Request;
+use trtc_proto::livekit::{signal_request::Message as Request, signal_response::Message as Response};
 use trtc_session::{Event, LocalTrack};
 use trtc_types::{LeaveReason, MediaKind, TrackSource};
 
@@ -127,12 +127,16 @@ fn the_publishers_own_view() {
 
 #[test]
 fn a_resume_after_half_a_second() {
-    let mut done = false;
+    let (mut done, mut restarted) = (false, false);
     let rig = replay(Rig::new(true, true), include_str!("traces/e_resume.txt"), |rig, t| {
         if t >= 1.0 && !std::mem::replace(&mut done, true) {
             let cid = "1682cf90-1f90-440c-9bcd-c66d75b2719a";
             let microphone = LocalTrack { kind: MediaKind::Audio, source: TrackSource::Microphone, ..track(cid) };
             rig.with(|s, now| s.publish(now, microphone)).unwrap();
+        }
+        // The recorded client did not restart its publisher's ICE; ours does, and is answered.
+        if t >= 4.6 && !std::mem::replace(&mut restarted, true) {
+            rig.say(Response::Answer(sdp("answer", 0)));
         }
     });
     let events: Vec<_> = rig.events.iter().map(|(_, e)| e).collect();

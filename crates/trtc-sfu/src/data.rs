@@ -4,6 +4,9 @@ use std::time::{Duration, Instant};
 /// Topics of TRTC's custom command messages start so.
 const COMMAND_TOPIC: &str = "trtc.cmd.";
 
+/// Longest stall that is made up for; clients notice that they are disconnected by then.
+const EXCUSED_MAX: Duration = Duration::from_secs(20);
+
 /// Decides about the data packets of one member.
 #[derive(Debug)]
 pub struct DataGate {
@@ -50,6 +53,14 @@ impl DataGate {
             // Two of the largest packets may come at once.
             other_bytes: Bucket::new(now, 65_536, 131_072),
             last_sequence: 0,
+        }
+    }
+
+    /// The way to the sender was dead for so long: what it sent meanwhile within its limits may come at once.
+    pub fn excuse(&mut self, stalled: Duration) {
+        let stalled = stalled.min(EXCUSED_MAX);
+        for bucket in [&mut self.command_messages, &mut self.command_bytes, &mut self.other_bytes] {
+            bucket.excuse(stalled);
         }
     }
 
@@ -108,9 +119,16 @@ impl Bucket {
     fn has(&mut self, now: Instant, tokens: usize) -> bool {
         let passed = now.saturating_duration_since(self.filled).min(Duration::from_secs(60));
         let micros = passed.as_micros() as u64;
-        self.micro_tokens = (self.micro_tokens + micros * self.per_second).min(self.depth);
+        // More than the depth is there after an excuse only, and only until it is used.
+        let most = self.depth.max(self.micro_tokens);
+        self.micro_tokens = (self.micro_tokens + micros * self.per_second).min(most);
         self.filled = self.filled.max(now);
         self.micro_tokens >= tokens as u64 * MICRO
+    }
+
+    fn excuse(&mut self, stalled: Duration) {
+        let most = self.depth + EXCUSED_MAX.as_micros() as u64 * self.per_second;
+        self.micro_tokens = (self.micro_tokens + stalled.as_micros() as u64 * self.per_second).min(most);
     }
 
     fn take(&mut self, tokens: usize) {
@@ -156,6 +174,19 @@ mod tests {
             let now = start + Duration::from_millis(u64::from(i) * 1000 / 30 + 1);
             assert_eq!(gate.admit(now, "trtc.cmd.3", 266, i + 1), Ok(()), "message {i}");
         }
+    }
+
+    #[test]
+    fn what_a_dead_path_held_back_may_come_at_once() {
+        let start = Instant::now();
+        let mut gate = DataGate::new(start);
+        let later = start + Duration::from_secs(8);
+        gate.excuse(Duration::from_secs(8));
+        assert!((0..300).all(|_| gate.admit(later, "trtc.cmd.1", 50, 0).is_ok()), "8 s of 30 a second, and the burst");
+        assert_eq!(gate.admit(later, "trtc.cmd.1", 50, 0), Err(Refusal::MessageRate), "once");
+        (0..1000).for_each(|_| gate.excuse(Duration::from_secs(3600)));
+        let passed = (0..10_000).filter(|_| gate.admit(later, "trtc.cmd.1", 1, 0).is_ok()).count();
+        assert_eq!(passed, 60 + 600, "bounded");
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub(super) struct Link {
     /// The client offers and sends, else the server offers and sends.
     pub(super) publisher: bool,
     pub(super) connected: bool,
+    /// When the last datagram of the client came.
+    pub(super) heard: Option<Instant>,
     /// SSRC of our own RTCP.
     pub(super) rtcp_ssrc: u32,
     pub(super) addresses: Vec<SocketAddr>,
@@ -100,6 +102,7 @@ impl Link {
             member,
             publisher,
             connected: false,
+            heard: None,
             rtcp_ssrc: rand::random(),
             addresses: Vec::new(),
             ufrags: Vec::new(),

@@ -13,6 +13,9 @@ use trtc_peer::{CodecSpec, Config, Identity, Incoming, Peer, PeerEvent, SectionI
 use trtc_sfu::{DataGate, LAYERS_MAX, Track};
 use trtc_types::MediaKind;
 
+/// A client that is silent for so long has no path: it checks it more often than that.
+const STALL: Duration = Duration::from_secs(4);
+
 pub(super) struct State {
     pub(super) identity: Arc<Identity>,
     pub(super) publisher_config: Arc<Config>,
@@ -151,6 +154,10 @@ impl State {
             MediaCounters::add(counter, 1);
             return;
         };
+        let stalled = link.heard.replace(now).map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
+        if stalled >= STALL && link.publisher && link.connected {
+            self.members.get_mut(&link.member).into_iter().for_each(|member| member.gate.excuse(stalled));
+        }
         let secure = datagram.first().is_some_and(|b| (128..192).contains(b));
         match link.peer.feed(now, from, datagram) {
             Some(Incoming::Rtp(packet)) => {

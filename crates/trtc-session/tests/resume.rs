@@ -1,0 +1,175 @@
+//! Connections that break: what waits, what is sent again, how often it is tried.
+#![allow(clippy::unwrap_used, reason = "a test may stop")]
+mod common;
+
+use common::{Rig, join, published, sdp, track};
+use std::time::Duration;
+use trtc_proto::Message as _;
+use trtc_proto::livekit::{self as lk, signal_request::Message as Request, signal_response::Message as Response};
+use trtc_session::{Event, Target};
+use trtc_types::Code;
+
+/// A member whose publisher carries data.
+fn talking() -> Rig {
+    let mut rig = Rig::joined();
+    rig.with(|s, now| s.send_command(now, 1, b"1", true, true)).unwrap();
+    rig.say(Response::Answer(sdp("answer", 1)));
+    rig.with(|s, now| s.data_channel_open(now, Target::Publisher, "_reliable"));
+    rig.take_log();
+    rig.take_sent();
+    rig
+}
+
+fn command(rig: &mut Rig, text: &[u8]) -> Result<(), Code> {
+    rig.with(|s, now| s.send_command(now, 1, text, true, true)).map_err(|e| e.code)
+}
+
+/// The server's number and ours of every reliable packet that went to the channel.
+fn sent(rig: &mut Rig) -> Vec<(u32, u32)> {
+    let packets = std::mem::take(&mut rig.data);
+    let number = |packet: &[u8]| {
+        let packet = lk::DataPacket::decode(packet).unwrap();
+        let Some(lk::data_packet::Value::User(user)) = packet.value else { panic!() };
+        (packet.sequence, u32::from_be_bytes(user.payload[..4].try_into().unwrap()))
+    };
+    packets.iter().filter(|(_, reliable)| *reliable).map(|(packet, _)| number(packet)).collect()
+}
+
+fn reconnected(last_message_seq: u32) -> Response {
+    Response::Reconnect(lk::ReconnectResponse { last_message_seq, ..Default::default() })
+}
+
+/// Both connections restart ICE and come up.
+fn restarted(rig: &mut Rig) {
+    rig.say(Response::Offer(sdp("offer", 90)));
+    rig.say(Response::Answer(sdp("answer", 0)));
+}
+
+#[test]
+fn what_the_server_missed_is_sent_again_and_what_waited_follows() {
+    let mut rig = talking();
+    (0..4).for_each(|_| command(&mut rig, b"x").unwrap());
+    assert_eq!(sent(&mut rig), [(1, 1), (2, 2), (3, 3), (4, 4), (5, 5)]);
+    rig.with(|s, now| s.socket_closed(now));
+    (0..2).for_each(|_| command(&mut rig, b"y").unwrap());
+    let lossy = rig.with(|s, now| s.send_command(now, 2, b"z", false, false));
+    assert_eq!(lossy.unwrap_err().code, Code::DISCONNECTED);
+    rig.open();
+    rig.say(reconnected(3));
+    command(&mut rig, b"late").unwrap();
+    assert!(sent(&mut rig).is_empty(), "the path may be another one: nothing before it is verified");
+    restarted(&mut rig);
+    assert_eq!(sent(&mut rig), [(4, 4), (5, 5), (6, 6), (7, 7), (8, 8)]);
+    command(&mut rig, b"on").unwrap();
+    assert_eq!(sent(&mut rig), [(9, 9)]);
+    assert_eq!(rig.session.counters().data_replayed, 2);
+}
+
+#[test]
+fn what_waits_is_bounded_and_refused_beyond() {
+    let mut rig = talking();
+    rig.with(|s, now| s.socket_closed(now));
+    let mut refused = None;
+    for n in 0..2_000 {
+        if let Err(e) = rig.with(|s, now| s.send_user_data(now, "t", &[0; 100], true, &[])) {
+            refused = Some((n, e.code));
+            break;
+        }
+    }
+    assert_eq!(refused, Some((256, Code::QUEUE_FULL)));
+}
+
+#[test]
+fn messages_survive_a_full_reconnect_with_the_new_membership_s_numbers() {
+    let mut rig = talking();
+    sent(&mut rig);
+    rig.with(|s, now| s.socket_closed(now));
+    command(&mut rig, b"kept").unwrap();
+    rig.open();
+    let (reason, action) = (lk::DisconnectReason::StateMismatch as i32, lk::leave_request::Action::Reconnect as i32);
+    rig.say(Response::Leave(lk::LeaveRequest { reason, action, ..Default::default() }));
+    rig.pass(1000);
+    rig.open();
+    let mut answer = join(&[]);
+    answer.participant.as_mut().unwrap().sid = "PA_new".into();
+    rig.say(Response::Join(answer));
+    rig.say(Response::Offer(sdp("offer", 3)));
+    assert_eq!(rig.take_events().last(), Some(&Event::ConnectionRecovered));
+    rig.say(Response::Answer(sdp("answer", 0)));
+    rig.with(|s, now| s.data_channel_open(now, Target::Publisher, "_reliable"));
+    let packet = lk::DataPacket::decode(&rig.data[0].0[..]).unwrap();
+    assert_eq!(packet.participant_sid, "PA_new");
+    assert_eq!(sent(&mut rig), [(1, 2)]);
+}
+
+#[test]
+fn a_new_address_is_not_waited_for() {
+    let mut rig = talking();
+    rig.with(|s, now| s.network_changed(now));
+    assert_eq!(rig.take_events(), [Event::ConnectionLost, Event::TryToReconnect]);
+    rig.with(|s, now| s.network_changed(now));
+    assert!(rig.take_events().is_empty(), "it is being reconnected already");
+    let log = rig.take_log();
+    assert!(log.last().unwrap().contains("&reconnect=1&sid=PA_me"), "{log:?}");
+    rig.open();
+    rig.say(reconnected(1));
+    restarted(&mut rig);
+    assert_eq!(rig.take_events(), [Event::ConnectionRecovered]);
+    assert!(!rig.take_log().contains(&"transports".to_owned()), "keys and channels are kept");
+}
+
+#[test]
+fn a_flapping_connection_is_tried_less_and_less_often() {
+    let mut rig = talking();
+    let mut waits = Vec::new();
+    for _ in 0..8 {
+        rig.take_log();
+        let lost = rig.now;
+        rig.with(|s, now| s.socket_closed(now));
+        while !rig.log.iter().any(|l| l.starts_with("open")) {
+            rig.pass(10);
+        }
+        waits.push(rig.now - lost);
+        rig.open();
+        rig.say(reconnected(1));
+        restarted(&mut rig);
+        assert_eq!(rig.take_events().last(), Some(&Event::ConnectionRecovered));
+        rig.pass(50);
+    }
+    assert!(waits[0].is_zero() && waits.is_sorted_by(|a, b| a <= b || *a > Duration::from_secs(7)), "{waits:?}");
+    assert!(waits[7] >= Duration::from_secs(7), "{waits:?}");
+    assert_eq!(rig.session.counters().flaps, 7);
+    // A connection that has held is trusted again.
+    for _ in 0..3 {
+        rig.pass(4_000);
+        rig.say(Response::Pong(1));
+    }
+    rig.take_log();
+    rig.with(|s, now| s.socket_closed(now));
+    assert!(rig.take_log().iter().any(|l| l.starts_with("open")));
+}
+
+#[test]
+fn a_resume_that_brings_no_connection_becomes_a_full_reconnect() {
+    let mut rig = talking();
+    rig.with(|s, now| s.publish(now, track("a"))).unwrap();
+    rig.say(published("a", "TR_a"));
+    rig.with(|s, now| s.socket_closed(now));
+    rig.open();
+    rig.transports_work = false;
+    rig.say(reconnected(1));
+    restarted(&mut rig);
+    for _ in 0..4 {
+        rig.pass(4_000);
+        rig.say(Response::Pong(1));
+    }
+    let log = rig.take_log();
+    assert!(log.last().unwrap().starts_with("open") && !log.last().unwrap().contains("reconnect"), "{log:?}");
+    rig.transports_work = true;
+    rig.open();
+    rig.take_sent();
+    rig.say(Response::Join(join(&[])));
+    rig.say(Response::Offer(sdp("offer", 4)));
+    assert!(rig.take_sent().iter().any(|r| matches!(r, Request::AddTrack(t) if t.cid == "a")));
+    assert_eq!(rig.take_events().last(), Some(&Event::ConnectionRecovered));
+}

@@ -1,0 +1,230 @@
+"""Four clients lose their connection in four ways and come back: client x cause, with the time each took. The path is cut in
+a network namespace. Numbered reliable messages run both ways all the time and the picture's time code is read before and after."""
+import base64
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+import netns
+import timecode
+from rig import HERE, TRTC, Checks, Lines, clip, log_file, mint
+
+WIDTH, HEIGHT, FPS = 320, 180, 15
+STAY = 150
+KEY, SECRET = "testkey", "a-secret-of-the-tests-with-enough-characters"
+CAUSES = ["WebSocket cut", "changed address", "path dead 8 s", "server restart"]
+
+
+class Far:
+    """A server in its own namespace that can be killed and started again on the same ports."""
+
+    def __init__(self, kind, network, port):
+        self.kind, self.network, self.port = kind, network, port
+        self.url, self.page = f"ws://{netns.SERVER_ADDRESS}:{port}", f"http://{netns.SERVER_ADDRESS}:{port}"
+        self.config = pathlib.Path(tempfile.mkdtemp()) / "config"
+        address = netns.SERVER_ADDRESS
+        if kind == "trtc":
+            self.config.write_text(
+                f'bind = "{address}"\nport = {port}\nudp_port = {port + 2}\ntcp_port = {port + 1}\n[keys]\n{KEY} = "{SECRET}"\n'
+            )
+            self.command = [TRTC, "serve", "--config", self.config]
+        else:
+            self.config.write_text(
+                f"port: {port}\nbind_addresses: ['{address}']\nkeys: {{{KEY}: {SECRET}}}\n"
+                f"rtc: {{udp_port: {port + 2}, tcp_port: 0, use_external_ip: false, node_ip: {address}, interfaces: {{includes: [trtc0]}},"
+                f" stun_servers: ['{address}:3478']}}\nlogging: {{level: warn}}\n"
+            )
+            self.command = [os.environ["LIVEKIT_SERVER"], "--config", self.config]
+        self.start()
+
+    def start(self):
+        self.lines = Lines([*self.network.at_server(), *self.command], stderr=log_file(f"resume-{self.kind}"))
+        listens = f"import socket; socket.create_connection(('{netns.SERVER_ADDRESS}', {self.port}), 1)"
+        for _ in range(200):
+            tried = subprocess.run([*self.network.at_server(), "/usr/bin/python3", "-c", listens], capture_output=True, check=False)
+            if tried.returncode == 0:
+                return
+            time.sleep(0.05)
+        raise SystemExit(f"{self.kind} did not start")
+
+    def token(self, room, identity):
+        return mint(KEY, SECRET, room, identity)
+
+
+def join(prefix, server, room, user):
+    command = [TRTC, "join", "--url", server.url, "--token", server.token(room, user), "--json", "--allow-plain", "--publish", "pattern",
+               "--subscribe", "--size", f"{WIDTH}x{HEIGHT}", "--fps", FPS, "--kbps", 200, "--seconds", STAY]
+    return Lines([*prefix, *command], stderr=log_file(f"resume-{room}-{user}"))
+
+
+class Pair:
+    """A client behind a path that is cut, and one of ours at the server's side."""
+
+    def __init__(self, checks, network, number, name, server, start):
+        self.checks, self.network, self.number, self.name, self.server = checks, network, number, name, server
+        room = f"room{number}"
+        self.near = join(network.at_server(), server, room, "near")
+        self.far = start(network.client(number), server, room)
+        self.figures = {}
+
+    def ready(self):
+        joined = self.far.wait("joined", 40) and self.near.wait("joined", 10)
+        flows = joined and self.messages_after(self.near, 0, 30) and self.picture_after(0, 30)
+        return self.checks.that(flows, f"{self.name} is in a call")
+
+    def after(self, lines, begin, timeout, fits):
+        """Seconds from `begin` to the first event that fits, or None."""
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            for event in list(lines.events):
+                if event["_t"] > begin and fits(event):
+                    return event["_t"] - begin
+            time.sleep(0.02)
+        return None
+
+    def messages_after(self, lines, begin, timeout):
+        return self.after(lines, begin, timeout, lambda e: e["event"] == "message" and e.get("cmd_id", 1) == 1)
+
+    def picture_after(self, begin, timeout):
+        return self.after(self.far, begin, timeout, lambda e: e["event"] in ("frames", "picture"))
+
+    def noticed(self, begin, timeout):
+        return self.after(self.far, begin, timeout, lambda e: e["event"] in ("lost", "connection_lost"))
+
+    def back(self, begin, timeout):
+        return self.after(self.far, begin, timeout, lambda e: e["event"] in ("back", "connection_recovery"))
+
+    def measure(self, cause, begin, opened, comes_back):
+        """From the moment that the path was open again: the client's word, the first message each way, the first picture."""
+        told = self.back(begin, 40) if comes_back else None
+        opened = max(opened, begin)
+        up, down = (self.messages_after(lines, opened, 30) for lines in (self.near, self.far))
+        seen = self.picture_after(opened, 30)
+        ok = all(t is not None for t in (up, down, seen)) and (told is not None or not comes_back)
+        self.checks.that(ok, f"{self.name} after {cause}", self.show(opened - begin, told, up, down, seen))
+        settled = [t for t in (told and told - (opened - begin), up, down, seen) if t is not None]
+        self.figures[cause] = f"{max(max(settled), 0):.1f} s" if ok else "-"
+
+    @staticmethod
+    def show(cut, told, up, down, seen):
+        text = lambda t: "never" if t is None else f"{t:.2f} s"  # noqa: E731
+        return f"cut {cut:.1f} s; recovered {text(told)} after the cut; then up {text(up)}, down {text(down)}, picture {text(seen)}"
+
+    def cut_websocket(self):
+        begin = time.monotonic()
+        self.network.cut_websocket(self.number, self.server.port)
+        self.noticed(begin, 20)
+        self.network.heal(self.number)
+        self.measure(CAUSES[0], begin, time.monotonic(), True)
+
+    def change_address(self):
+        begin = time.monotonic()
+        self.network.change_address(self.number)
+        self.measure(CAUSES[1], begin, time.monotonic(), True)
+
+    def dead_path(self):
+        begin = time.monotonic()
+        self.network.cut_path(self.number)
+        time.sleep(8)
+        self.network.heal(self.number)
+        opened = time.monotonic()
+        # Who noticed has to say that it is back; who did not has nothing to say.
+        self.measure(CAUSES[2], begin, opened, self.noticed(begin, 0.1) is not None)
+
+    def restarted(self, begin, opened):
+        self.measure(CAUSES[3], begin, opened, True)
+
+    def judge(self, restart):
+        """Before the restart no number may be missing; none may come twice ever."""
+        for lines, way in ((self.near, f"{self.name} sends"), (self.far, f"{self.name} receives")):
+            events = [e for e in lines.events if e["event"] == "message" and e.get("cmd_id", 1) == 1]
+            before = [e["seq"] for e in events if e["_t"] < restart]
+            numbers = [e["seq"] for e in events]
+            missing = sorted(set(range(before[0], before[-1] + 1)) - set(before)) if before else ["all"]
+            doubled = len(numbers) - len(set(numbers))
+            lost = (max(numbers) - min(numbers) + 1 - len(set(numbers))) if numbers else None
+            self.checks.that(not missing and not doubled and numbers == sorted(numbers), f"{way}: no message lost, none doubled, in order",
+                             f"{len(numbers)} messages, missing {missing[:8]}, doubled {doubled}; {lost} lost with the killed server")
+        indices = [code for code in map(self.index, self.far.events) if code is not None]
+        self.checks.that(len(set(indices)) > 50, f"{self.name} reads time codes", len(set(indices)))
+
+    @staticmethod
+    def index(event):
+        if event["event"] == "picture":
+            code = timecode.read_bytes(base64.b64decode(event["luma"]), WIDTH, HEIGHT)
+            return code and code[1]
+        return event.get("index") if event["event"] == "frames" else None
+
+
+def python_client(picture):
+    def start(prefix, server, room):
+        options = ["--clip", picture, "--width", WIDTH, "--height", HEIGHT, "--fps", FPS, "--seconds", STAY]
+        token = server.token(room, "far")
+        return Lines([*prefix, sys.executable, HERE / "resume_peer.py", "--url", server.url, "--token", token, *options],
+                     stderr=log_file("resume-python"))
+    return start
+
+
+def browser(prefix, server, room):
+    arguments = {"modules": os.environ["TRTC_NODE_MODULES"], "page": server.page, "url": server.url, "token": server.token(room, "far"),
+                 "seconds": STAY}
+    return Lines([*prefix, "node", HERE / "resume_browser.mjs", json.dumps(arguments)], stderr=log_file("resume-browser"))
+
+
+def ours(prefix, server, room):
+    return join(prefix, server, room, "far")
+
+
+def all_of(pairs, act):
+    threads = [threading.Thread(target=act, args=(pair,)) for pair in pairs]
+    [t.start() for t in threads]
+    [t.join() for t in threads]
+
+
+def main():
+    reason = netns.missing()
+    if reason:
+        print(f"SKIPPED resume over cut paths: no network namespaces here ({reason})")
+        return
+    checks, network = Checks(), netns.Network()
+    picture = clip(20, WIDTH, HEIGHT, FPS)
+    servers = {"trtc": Far("trtc", network, 7880)}
+    wanted = [("library on trtc serve", "trtc", ours), ("PyPI livekit on trtc serve", "trtc", python_client(picture))]
+    if os.environ.get("TRTC_NODE_MODULES"):
+        wanted.append(("Chromium on trtc serve", "trtc", browser))
+    if os.environ.get("LIVEKIT_SERVER"):
+        servers["livekit"] = Far("livekit", network, 7890)
+        wanted.append(("library on livekit-server", "livekit", ours))
+    only = os.environ.get("TRTC_RESUME_ONLY", "")
+    wanted = [w for w in wanted if only in w[0]]
+    pairs = [Pair(checks, network, n, name, servers[kind], start) for n, (name, kind, start) in enumerate(wanted, 1)]
+    pairs = [pair for pair in pairs if pair.ready()]
+    for act in (Pair.cut_websocket, Pair.change_address, Pair.dead_path):
+        all_of(pairs, act)
+        time.sleep(1)
+    begin = time.monotonic()
+    for server in servers.values():
+        server.lines.kill()
+    time.sleep(1)
+    for server in servers.values():
+        server.start()
+    opened = time.monotonic()
+    all_of(pairs, lambda pair: pair.restarted(begin, opened))
+    time.sleep(1)
+    for pair in pairs:
+        pair.judge(begin)
+    print(f"{'':28}" + "".join(f"{cause:>18}" for cause in CAUSES))
+    for pair in pairs:
+        print(f"{pair.name:28}" + "".join(f"{pair.figures.get(cause, '-'):>18}" for cause in CAUSES))
+    network.close()
+    checks.finish()
+
+
+if __name__ == "__main__":
+    main()
