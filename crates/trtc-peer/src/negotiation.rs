@@ -42,6 +42,8 @@ struct Track {
     track: SendTrack,
     rids: Vec<String>,
     progress: Progress,
+    /// Answers only: may be sent in any codec of the offer, another one at any time.
+    any_codec: bool,
 }
 
 /// How far the other side knows a track.
@@ -92,7 +94,15 @@ impl Negotiation {
     pub fn add_send(&mut self, track: SendTrack) -> SectionId {
         let id = SectionId(self.next_id);
         self.next_id += 1;
-        self.place(Track { id, track, rids: Vec::new(), progress: Progress::New });
+        self.place(Track { id, track, rids: Vec::new(), progress: Progress::New, any_codec: false });
+        id
+    }
+
+    /// Gives a track whose codec may change a section in the next offer of the other side; it vanishes when that has none.
+    pub fn add_relay(&mut self, track: SendTrack) -> SectionId {
+        let id = SectionId(self.next_id);
+        self.next_id += 1;
+        self.place(Track { id, track, rids: Vec::new(), progress: Progress::New, any_codec: true });
         id
     }
 
@@ -126,18 +136,24 @@ impl Negotiation {
 
     /// How to send, once the other side has accepted.
     pub fn send_params(&self, id: SectionId) -> Option<SendParams> {
+        self.send_params_as(id, self.slots[self.find(id)?].local.codecs.first()?)
+    }
+
+    /// How to send in one of the codecs that the section has.
+    pub fn send_params_as(&self, id: SectionId, ours: &CodecSpec) -> Option<SendParams> {
         let slot = &self.slots[self.find(id)?];
         let remote = slot.remote.as_ref()?;
         let settled = slot.track.as_ref().is_some_and(|track| track.progress == Progress::Settled);
         if !settled || remote.rejected || !remote.direction.receives || !slot.local.direction.sends {
             return None;
         }
-        let ours = slot.local.codecs.first()?;
         let codec = codecs::find_same(&remote.codecs, ours)?.clone();
+        // A relay repairs what it sends whether or not the codec's source does.
+        let relays = slot.track.as_ref().is_some_and(|track| track.any_codec && track.track.rtx_ssrc.is_some());
         let agreed = |uri: &str| remote.extension(uri).filter(|_| slot.local.extension(uri).is_some());
         Some(SendParams {
             payload_type: codec.payload_type,
-            rtx_payload_type: codec.rtx_payload_type.filter(|_| ours.rtx_payload_type.is_some()),
+            rtx_payload_type: codec.rtx_payload_type.filter(|_| relays || ours.rtx_payload_type.is_some()),
             ext_mid: agreed(extension::MID),
             ext_twcc: agreed(extension::TRANSPORT_CC),
             ext_abs_send_time: agreed(extension::ABS_SEND_TIME),
@@ -194,7 +210,8 @@ impl Negotiation {
         for (at, remote) in offer.sections.iter().enumerate() {
             self.answer_section(at, remote);
         }
-        unplaced.into_iter().for_each(|track| self.place(track));
+        // A relay that found no place cannot be offered: its codec is not known.
+        unplaced.into_iter().filter(|track| !track.any_codec).for_each(|track| self.place(track));
         Ok(())
     }
 
@@ -254,11 +271,12 @@ impl Negotiation {
         let fits = |at: &usize| {
             let (slot, remote) = (&self.slots[*at], &offered[*at]);
             let codec = codecs::of_track(&self.config, &track.track, track.track.rtx_ssrc.is_some());
-            remote.kind == kind
-                && remote.direction.receives
-                && !remote.rejected
-                && slot.track.is_none()
-                && codecs::find_same(&remote.codecs, &codec).is_some()
+            let speaks = if track.any_codec {
+                !codecs::answer(&self.config, remote).is_empty()
+            } else {
+                codecs::find_same(&remote.codecs, &codec).is_some()
+            };
+            remote.kind == kind && remote.direction.receives && !remote.rejected && slot.track.is_none() && speaks
         };
         (0..offered.len()).find(fits)
     }
@@ -337,11 +355,13 @@ impl Negotiation {
                 codecs::put_first(&mut local.codecs, &preferred);
             }
             let track = slot.track.as_ref().filter(|_| remote.direction.receives);
-            let codec = track.and_then(|track| {
+            let relays = track.is_some_and(|track| track.any_codec);
+            let codec = track.filter(|_| !relays).and_then(|track| {
                 let codec = codecs::of_track(&self.config, &track.track, track.track.rtx_ssrc.is_some());
                 codecs::find_same(&remote.codecs, &codec).cloned()
             });
-            local.direction = Direction { sends: codec.is_some(), receives: remote.direction.sends };
+            let sends = codec.is_some() || (relays && !local.codecs.is_empty());
+            local.direction = Direction { sends, receives: remote.direction.sends && !relays };
             if let Some(codec) = codec {
                 // what we send comes first; alone when nothing is received
                 let receives = local.direction.receives;

@@ -17,7 +17,7 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use trtc_types::{Code, Error, Result};
+use trtc_types::{Code, CodecKind, Error, MediaKind, Result};
 
 /// From the first remote description until media can flow.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(30);
@@ -127,6 +127,22 @@ impl Peer {
         self.negotiation.add_send(track)
     }
 
+    /// Adds a track of ours for the other side's next offer whose codec may change at any time: the answer keeps every codec
+    /// of the offer, and [`Self::send_params_as`] tells how to send in one of them. It is dropped when the offer has no
+    /// section for it. Call it before [`Self::accept_offer`]; it is never offered by us.
+    pub fn add_relay(
+        &mut self,
+        kind: MediaKind,
+        stream_id: &str,
+        track_id: &str,
+        ssrc: u32,
+        rtx_ssrc: Option<u32>,
+    ) -> SectionId {
+        let codec = if kind == MediaKind::Audio { CodecKind::Opus } else { CodecKind::H264 };
+        let (stream_id, track_id) = (stream_id.to_owned(), track_id.to_owned());
+        self.negotiation.add_relay(SendTrack { kind, codec, codec_spec: None, stream_id, track_id, ssrc, rtx_ssrc })
+    }
+
     /// Turns a track of ours into simulcast: packets carry MID and these RIDs, no SSRC is announced.
     pub fn set_send_rids(&mut self, section: SectionId, rids: &[&str]) {
         self.negotiation.set_rids(section, rids.iter().map(|rid| (*rid).to_owned()).collect());
@@ -157,6 +173,12 @@ impl Peer {
     #[must_use]
     pub fn send_params(&self, section: SectionId) -> Option<SendParams> {
         self.negotiation.send_params(section)
+    }
+
+    /// How packets of a track added by [`Self::add_relay`] must look in this codec; `None` when the other side does not take it.
+    #[must_use]
+    pub fn send_params_as(&self, section: SectionId, codec: &CodecSpec) -> Option<SendParams> {
+        self.negotiation.send_params_as(section, codec)
     }
 
     /// What the other side may send, section by section.

@@ -226,3 +226,34 @@ fn only_validated_addresses_are_heard() {
     net.deliver(1, common::address(1), packet);
     assert_eq!(net.rtp[1].len(), 1);
 }
+
+#[test]
+fn a_relay_keeps_every_codec_of_the_offer_and_sends_in_any() {
+    let offer = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1\r\na=ice-ufrag:abcd\r\n\
+        a=ice-pwd:0123456789012345678901\r\n\
+        a=fingerprint:sha-256 AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA\r\n\
+        a=setup:actpass\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\na=recvonly\r\na=rtpmap:111 opus/48000/2\r\n\
+        m=video 0 UDP/TLS/RTP/SAVPF 96 97 102\r\na=bundle-only\r\na=mid:1\r\na=recvonly\r\na=rtpmap:96 VP8/90000\r\n\
+        a=rtpmap:97 rtx/90000\r\na=fmtp:97 apt=96\r\na=rtpmap:102 H264/90000\r\na=fmtp:102 packetization-mode=1\r\n";
+    let mut peer = server();
+    let video = peer.add_relay(MediaKind::Video, "s", "v", 10, Some(12));
+    let second = peer.add_relay(MediaKind::Video, "s", "w", 20, None);
+    let answer = peer.accept_offer(Instant::now(), offer).unwrap();
+    assert_eq!(answer.lines().filter(|line| line.starts_with("m=")).count(), 2, "what found no place is not offered");
+    let section = section(&answer, "1");
+    assert!(section.contains("a=sendonly") && section.contains("VP8") && section.contains("H264"), "{section}");
+    assert!(section.starts_with("video 9 ") && section.contains("a=ssrc-group:FID 10 12"), "{section}");
+    assert!(answer.contains("a=inactive"), "nothing is sent where nothing was added");
+    let codec = |name: &str, fmtp: &str| CodecSpec {
+        name: name.into(),
+        fmtp: fmtp.into(),
+        clock_rate: 90_000,
+        channels: 1,
+        ..CodecSpec::default()
+    };
+    let types = |peer: &Peer, spec| peer.send_params_as(video, &spec).map(|p| (p.payload_type, p.rtx_payload_type));
+    assert_eq!(types(&peer, codec("vp8", "")), Some((96, Some(97))));
+    assert_eq!(types(&peer, codec("h264", "packetization-mode=1;profile-level-id=640c1f")), Some((102, None)));
+    assert_eq!(types(&peer, codec("vp9", "")), None);
+    assert!(peer.send_params_as(second, &codec("vp8", "")).is_none());
+}

@@ -30,6 +30,7 @@ pub fn router(shared: Arc<Shared>) -> Router {
         .route(ROLE_PATH, post(tickets::role).options(preflight))
         .route("/rtc/v1", any(not_found))
         .route("/rtc/v1/{*rest}", any(not_found))
+        .merge(crate::whip::routes())
         .fallback(not_found)
         .with_state(shared)
 }

@@ -16,6 +16,7 @@ mod room;
 mod server;
 mod socket;
 mod tickets;
+mod whip;
 
 pub use config::{Application, ServerConfig};
 pub use metrics::Metrics;

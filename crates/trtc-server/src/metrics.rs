@@ -82,6 +82,18 @@ metrics! {
     media_queue_full,
     /// Data packets refused, as told to their senders.
     data_rejected,
+    /// WHIP sessions opened.
+    whip_opened,
+    /// WHEP sessions opened.
+    whep_opened,
+    /// WHIP and WHEP sessions ended, for any reason.
+    whip_closed,
+    /// WHIP and WHEP requests refused.
+    whip_refused,
+    /// WHIP and WHEP sessions that never came up.
+    whip_timeouts,
+    /// ICE restarts by PATCH.
+    whip_restarts,
     /// Tracks announced.
     tracks_announced,
     /// Tracks that others were told of: media arrived, or they are muted.

@@ -53,6 +53,8 @@ pub struct Options {
     pub reconnect: bool,
     /// The participant that a reconnect is about.
     pub sid: String,
+    /// The client offers on the connection on which it watches (WHEP); never a parameter of `/rtc`.
+    pub viewer: bool,
     pub protocol: i32,
     pub client_protocol: i32,
 }
@@ -71,6 +73,7 @@ impl Options {
             adaptive_stream: flag("adaptive_stream", false),
             reconnect: flag("reconnect", false),
             sid: query.get("sid").filter(|sid| sid.len() <= SID_MAX_BYTES).cloned().unwrap_or_default(),
+            viewer: false,
             protocol: number("protocol"),
             client_protocol: number("client_protocol"),
         }

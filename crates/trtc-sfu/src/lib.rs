@@ -11,5 +11,5 @@ mod track;
 
 pub use data::{DataGate, Refusal};
 pub use key_frame::Codec;
-pub use subscription::Subscription;
+pub use subscription::{Left, Subscription};
 pub use track::{Accepted, Extensions, Forward, LAYERS_MAX, Resend, Rtx, SubscriptionConfig, Track, TrackConfig};

@@ -41,10 +41,11 @@ pub(crate) struct Rewriter {
 }
 
 impl Rewriter {
-    pub(crate) fn new(first_sequence: u16) -> Self {
+    /// Begins, or goes on after these VP8 numbers of another one.
+    pub(crate) fn new(first_sequence: u16, last_numbers: Option<Vp8Numbers>) -> Self {
         // One cycle ahead, so that nothing below ever runs under zero.
         let next_out = (1 << 16) + u64::from(first_sequence);
-        Self { segments: VecDeque::new(), next_out, last_time: None, last_numbers: None }
+        Self { segments: VecDeque::new(), next_out, last_time: None, last_numbers }
     }
 
     /// Continues the output with `first_in` of a layer.
@@ -90,6 +91,16 @@ impl Rewriter {
         self.segments.back().map(|s| (s.layer, s.time_offset))
     }
 
+    /// The output sequence number after the newest.
+    pub(crate) fn next_sequence(&self) -> u16 {
+        self.next_out as u16
+    }
+
+    /// The newest output VP8 numbers.
+    pub(crate) fn last_numbers(&self) -> Option<Vp8Numbers> {
+        self.last_numbers
+    }
+
     /// The newest output time stamp.
     pub(crate) fn last_time(&self) -> Option<u32> {
         self.last_time
@@ -106,7 +117,7 @@ mod tests {
 
     #[test]
     fn gaps_are_kept_and_pieces_join_without_one() {
-        let mut rewriter = Rewriter::new(65_534);
+        let mut rewriter = Rewriter::new(65_534, None);
         rewriter.start(0, 1_000, 10, None);
         assert_eq!(map(&mut rewriter, 0, 1_000, 0), Some((65_534, 10)));
         assert_eq!(map(&mut rewriter, 0, 1_003, 90), Some((1, 100)));
@@ -124,7 +135,7 @@ mod tests {
 
     #[test]
     fn old_pieces_are_forgotten() {
-        let mut rewriter = Rewriter::new(0);
+        let mut rewriter = Rewriter::new(0, None);
         for piece in 0..10 {
             rewriter.start(piece, 5, 0, None);
             map(&mut rewriter, piece, 5, 0);
@@ -139,7 +150,7 @@ mod tests {
         let numbers = |picture_id| Some(Vp8Numbers { picture_id, ..Vp8Numbers::default() });
         let shifted =
             |mapped: Option<Mapped>, from| mapped.map(|m| m.shift.of(numbers(from).unwrap_or_default()).picture_id);
-        let mut rewriter = Rewriter::new(0);
+        let mut rewriter = Rewriter::new(0, None);
         rewriter.start(0, 5, 0, numbers(0x7ffe));
         assert_eq!(rewriter.map(0, 5, 0, numbers(0x7ffe)).map(|m| m.shift), Some(Vp8Shift::default()));
         rewriter.map(0, 6, 0, numbers(0x7fff));

@@ -2,7 +2,7 @@
 use crate::key_frame::Codec;
 use crate::layer::{KeyRequest, Layer};
 use crate::rewrite::Mapped;
-use crate::subscription::{RESEND_BUDGET, Subscription};
+use crate::subscription::{Left, RESEND_BUDGET, Subscription};
 use std::time::{Duration, Instant};
 use trtc_rtp::{RtpHeader, RtpPacket, Vp8Numbers, Vp8Shift};
 use trtc_types::MediaKind;
@@ -53,6 +53,8 @@ pub struct SubscriptionConfig {
     pub extensions: Extensions,
     /// First sequence number, random.
     pub first_sequence: u16,
+    /// What the same SSRC carried before, from [`Track::unsubscribe`] of another track; wins over `first_sequence`.
+    pub after: Option<Left>,
 }
 
 /// A packet to send: this header, with the payload of the packet that came in.
@@ -147,9 +149,10 @@ impl Track {
         self.request_start(now, self.subscriptions.len() - 1);
     }
 
-    /// Removes a subscriber by its SSRC.
-    pub fn unsubscribe(&mut self, ssrc: u32) {
-        self.subscriptions.retain(|s| s.config.ssrc != ssrc);
+    /// Removes a subscriber by its SSRC; says where it was, for those whose SSRC goes on.
+    pub fn unsubscribe(&mut self, ssrc: u32) -> Option<Left> {
+        let at = self.subscriptions.iter().position(|s| s.config.ssrc == ssrc)?;
+        Some(self.subscriptions.remove(at).left())
     }
 
     /// Everybody who receives it.

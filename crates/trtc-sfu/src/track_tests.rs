@@ -38,6 +38,7 @@ impl Rig {
             rtx,
             extensions: Extensions::default(),
             first_sequence: 65_530,
+            after: None,
         };
         self.track.subscribe(self.now, config);
     }
@@ -265,4 +266,38 @@ fn sender_reports_are_translated_and_align_layers() {
     rig.pass(40);
     rig.packet(1, 50, 513_000, KEY);
     assert_eq!(rig.sent_numbers(), [(65_530, 10_000), (65_531, 13_000)], "33 ms by the reports, 40 ms by the clock");
+}
+
+#[test]
+fn an_ssrc_goes_on_with_another_track_as_one_stream() {
+    let mut first = Rig::video(&[(1, 0)]);
+    first.subscribe(7, Some((8, 101)));
+    first.packet(0, 500, 90_000, KEY);
+    first.packet(0, 501, 93_000, DELTA);
+    assert_eq!(first.sent_numbers(), [(65_530, 90_000), (65_531, 93_000)]);
+    let after = first.track.unsubscribe(7);
+    assert!(after.is_some() && first.track.unsubscribe(7).is_none());
+
+    let mut second = Rig::video(&[(2, 0)]);
+    second.now = first.now + Duration::from_secs(2);
+    let config = SubscriptionConfig {
+        target: 7,
+        ssrc: 7,
+        payload_type: 96,
+        rtx: Some((8, 97)),
+        extensions: Extensions::default(),
+        first_sequence: 1,
+        after,
+    };
+    second.track.subscribe(second.now, config);
+    let kept = second.track.unsubscribe(7).expect("subscribed");
+    assert_eq!(Some(kept), after, "one that sent nothing changes nothing");
+    second.track.subscribe(second.now, SubscriptionConfig { after: Some(kept), ..config });
+    second.packet(0, 9, 5, DELTA);
+    second.packet(0, 10, 3_000, KEY);
+    second.packet(0, 11, 6_000, DELTA);
+    // Two seconds later, whatever the clock of the second publisher says.
+    assert_eq!(second.sent_numbers(), [(65_532, 273_000), (65_533, 276_000)]);
+    let missed = second.track.nack(7, &[65_531], &mut |_| panic!("of the first track"));
+    assert_eq!(missed, 1);
 }

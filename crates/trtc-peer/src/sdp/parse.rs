@@ -176,6 +176,8 @@ impl Parsed {
         let section = &mut self.section;
         match key {
             "mid" => section.mid = value.to_owned(),
+            // Its port is 0 and it is used all the same (RFC 9143 6).
+            "bundle-only" => section.rejected = false,
             "msid" => {
                 let mut ids = value.split_ascii_whitespace();
                 section.msid = Some((ids.next().unwrap_or("-").to_owned(), ids.next().unwrap_or("").to_owned()));

@@ -85,6 +85,16 @@ pub enum MediaCommand {
         /// Given back in the answer.
         id: u32,
     },
+    /// The offer of a client that only watches (WHEP) for its subscriber connection, which carries one audio and one video
+    /// stream whatever the member subscribes to; answered like [`Self::Offer`]. The server will not offer.
+    ViewerOffer {
+        /// Whose.
+        member: MemberKey,
+        /// The description.
+        sdp: String,
+        /// Given back in the answer.
+        id: u32,
+    },
     /// The client's answer for its subscriber connection.
     Answer {
         /// Whose.

@@ -31,6 +31,7 @@ impl State {
             }
             MediaCommand::RemoveMember { member } => self.remove_member(now, sender, member),
             MediaCommand::Offer { member, sdp, id } => self.publisher_offer(now, member, &sdp, id),
+            MediaCommand::ViewerOffer { member, sdp, id } => self.viewer_offer(now, member, &sdp, id),
             MediaCommand::Answer { member, sdp, id } => self.subscriber_answer(now, member, &sdp, id),
             MediaCommand::Candidate { member, publisher, candidate } => {
                 let index = self.members.get(&member).and_then(|m| if publisher { m.publisher } else { m.subscriber });

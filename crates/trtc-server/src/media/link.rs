@@ -4,8 +4,10 @@ use bytes::Bytes;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Instant;
-use trtc_peer::{Peer, ReceiveSection};
+use trtc_peer::{Peer, ReceiveSection, SectionId};
 use trtc_rtp::{ReceiverStats, TransportFeedbackRecorder};
+use trtc_sfu::Left;
+use trtc_types::MediaKind;
 
 /// Incoming SSRCs of one connection.
 pub(super) const SSRCS_MAX: usize = 64;
@@ -93,6 +95,18 @@ pub(super) struct Offering {
     pub(super) due: Option<Instant>,
     /// Our SSRC and the track behind it.
     pub(super) outgoing: Vec<(u32, usize)>,
+    /// Streams of a client that offered by itself (WHEP); we never offer to it.
+    pub(super) relays: Option<Vec<Relay>>,
+}
+
+/// One stream to a client for all that it will ever see: tracks take turns on it.
+pub(super) struct Relay {
+    pub(super) kind: MediaKind,
+    pub(super) section: SectionId,
+    pub(super) ssrc: u32,
+    pub(super) rtx_ssrc: Option<u32>,
+    /// Where the last track left it.
+    pub(super) left: Option<Left>,
 }
 
 impl Link {

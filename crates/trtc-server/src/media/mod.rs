@@ -9,6 +9,7 @@ mod rtcp;
 mod state;
 #[cfg(test)]
 mod tests;
+mod viewer;
 mod worker;
 
 pub use api::{LayerInfo, MediaCommand, MediaConfig, MediaCounters, MediaEvent, MemberKey, QueueFull, RoomKey};

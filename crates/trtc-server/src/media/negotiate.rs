@@ -98,6 +98,9 @@ impl State {
         let Self { members, links, tracks, track_by_sid, .. } = self;
         let Some(member) = members.get_mut(&key) else { return };
         let Some(index) = member.subscriber else { return };
+        if links.get(index).and_then(Option::as_deref).is_some_and(|link| link.offering.relays.is_some()) {
+            return self.sync_viewer(now, key, index);
+        }
         let Some(link) = links.get_mut(index).and_then(Option::as_deref_mut) else { return };
         let mut changed = false;
         for wanted in member.wanted.iter_mut().filter(|w| w.sent.is_none()) {
@@ -132,13 +135,17 @@ impl State {
 
     /// Takes a track's section away from a subscriber.
     pub(super) fn unsend(&mut self, now: Instant, key: MemberKey, sent: Sent) {
-        if let Some(flowing) = self.tracks.get_mut(sent.track).and_then(|t| t.as_mut()?.flowing.as_mut()) {
-            flowing.track.unsubscribe(sent.ssrc);
-        }
+        let flowing = self.tracks.get_mut(sent.track).and_then(|t| t.as_mut()?.flowing.as_mut());
+        let left = flowing.and_then(|flowing| flowing.track.unsubscribe(sent.ssrc));
         let Some(index) = self.members.get(&key).and_then(|m| m.subscriber) else { return };
         let Some(link) = self.links.get_mut(index).and_then(Option::as_deref_mut) else { return };
-        link.peer.remove_send(sent.section);
         link.offering.outgoing.retain(|(ssrc, _)| *ssrc != sent.ssrc);
+        if let Some(relays) = &mut link.offering.relays {
+            let relay = relays.iter_mut().find(|relay| relay.ssrc == sent.ssrc);
+            relay.into_iter().for_each(|relay| relay.left = left.or(relay.left));
+            return self.sync_subscriber(now, key);
+        }
+        link.peer.remove_send(sent.section);
         link.offering.due.get_or_insert(now + OFFER_DEBOUNCE);
         self.mark(index);
     }
@@ -155,9 +162,14 @@ impl State {
         let mut publishers = Vec::new();
         for wanted in &member.wanted {
             let Some(sent) = wanted.sent else { continue };
-            let Some(params) = link.peer.send_params(sent.section) else { continue };
             let Some(slot) = tracks.get_mut(sent.track).and_then(Option::as_mut) else { continue };
             let Some(flowing) = &mut slot.flowing else { continue };
+            let relay = link.offering.relays.iter().flatten().find(|relay| relay.ssrc == sent.ssrc);
+            let params = match relay {
+                Some(_) => link.peer.send_params_as(sent.section, &flowing.codec),
+                None => link.peer.send_params(sent.section),
+            };
+            let Some(params) = params else { continue };
             flowing.track.subscribe(
                 now,
                 SubscriptionConfig {
@@ -171,6 +183,7 @@ impl State {
                         transport_cc: params.ext_twcc,
                     },
                     first_sequence: rand::random(),
+                    after: relay.and_then(|relay| relay.left),
                 },
             );
             flowing.track.set_wanted(now, sent.ssrc, wanted.layer);

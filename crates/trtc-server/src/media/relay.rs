@@ -154,7 +154,7 @@ impl State {
         let label = if reliable { RELIABLE } else { LOSSY };
         // A joiner whose channel is not open yet, and one whose path is lost, must not miss what was sent to it.
         if !link.has_channel(label) || (reliable && !link.connected) {
-            if !reliable || !link.keep(packet) {
+            if !reliable || link.offering.relays.is_some() || !link.keep(packet) {
                 MediaCounters::add(&self.counters.data_dropped, 1);
             }
             return;

@@ -17,11 +17,12 @@ use crate::registry::{RoomName, Shared};
 use crate::socket::Options;
 use line::SocketKey;
 pub use rights::RoleChange;
+pub use state::FULL;
 use state::Room;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
-use trtc_proto::livekit::SignalRequest;
+use trtc_proto::livekit::{ParticipantInfo, SignalRequest};
 
 const INPUT_CAP: usize = 1024;
 const TICK: Duration = Duration::from_secs(1);
@@ -40,6 +41,8 @@ pub enum RoomInput {
     SocketClosed { wire: Wire, may_resume: bool },
     /// A member wants another role, or brings another PrivateMapKey.
     ChangeRole(Box<RoleChange>),
+    /// Somebody asks who is to be seen.
+    Look(oneshot::Sender<Vec<ParticipantInfo>>),
     /// The server stops.
     Shutdown,
 }

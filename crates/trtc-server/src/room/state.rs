@@ -27,7 +27,7 @@ const PING_INTERVAL_S: i32 = 5;
 const PING_TIMEOUT_S: i32 = 15;
 const PUBLISH_CODECS: [&str; 5] = ["video/VP8", "video/H264", "video/VP9", "video/AV1", "audio/opus"];
 
-const FULL: Refused = "the room takes no more members";
+pub const FULL: Refused = "the room takes no more members";
 
 /// A room.
 pub struct Room {
@@ -85,6 +85,9 @@ impl Room {
             RoomInput::Media(member, event) => self.media_event(now, member, event),
             RoomInput::SocketClosed { wire, may_resume } => self.socket_closed(wire, may_resume),
             RoomInput::ChangeRole(change) => self.change_role(*change),
+            RoomInput::Look(reply) => {
+                let _ = reply.send(self.visible());
+            }
             RoomInput::Shutdown => {
                 self.shutdown = true;
                 for member in self.keys() {
@@ -178,8 +181,7 @@ impl Room {
             return;
         }
         self.created = true;
-        let others: Vec<ParticipantInfo> =
-            self.members.values().filter(|m| !m.pass.grant.hidden).map(Member::info).collect();
+        let others = self.visible();
         self.members.insert(key, member);
         self.shared.count_members(1);
         Metrics::add(&self.shared.metrics.joins);
@@ -191,7 +193,9 @@ impl Room {
             for (publisher, sid) in self.started_tracks(key) {
                 self.subscribe_if_wanted(key, &publisher, &sid);
             }
-            self.media(key, MediaCommand::StartSubscriber { member: key });
+            if !joiner.options.viewer {
+                self.media(key, MediaCommand::StartSubscriber { member: key });
+            }
         }
         self.tell_others(key);
     }
@@ -207,6 +211,11 @@ impl Room {
         } else {
             None
         }
+    }
+
+    /// Everybody who does not hide.
+    fn visible(&self) -> Vec<ParticipantInfo> {
+        self.members.values().filter(|m| !m.pass.grant.hidden).map(Member::info).collect()
     }
 
     fn join_response(&self, key: MemberKey, other_participants: Vec<ParticipantInfo>) -> Bytes {
