@@ -22,7 +22,7 @@ fn stream(file: &[u8]) {
     for unit in &units {
         let _ = (h264::is_key(unit), h264::has_b_frames(unit));
     }
-    let nals: Vec<&[u8]> = h264::nal_units(file).collect();
+    let mut nals: Vec<&[u8]> = h264::nal_units(file).collect();
     for nal in &nals {
         let _ = (NalType::of(nal), h264::starts_picture(nal));
         if let Some(sps) = h264::parse_sps(nal) {
@@ -40,6 +40,8 @@ fn stream(file: &[u8]) {
         packed += 1;
         sound &= depacketizer.push(payload, &mut out);
     });
+    // Delimiters and filler are left out.
+    nals.retain(|nal| !matches!(nal[0] & 0x1f, 9 | 12));
     let types = |nal: &&[u8]| (1..=23).contains(&(nal[0] & 0x1f)) && nal[0] & 0x80 == 0;
     if nals.iter().all(types) && !nals.is_empty() {
         assert!(sound && packed > 0, "{packed} packets");

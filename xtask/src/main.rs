@@ -5,6 +5,7 @@ mod files;
 mod foreign;
 mod fuzz;
 mod header;
+mod hostile;
 mod layers;
 mod run;
 mod stage;
@@ -24,6 +25,7 @@ cargo xtask test                 everything
 cargo xtask demo [--input FILE]  a two-way call through our server, measured
 cargo xtask fuzz [--seconds N] [--target T] [--keep]
                                  each parser under libFuzzer, and how much of it is reached
+cargo xtask hostile              forbidden acts and floods, at full length
 cargo xtask bench NAME           packet, message or sfu: instruction counts, and the cost of forwarding";
 
 fn main() -> ExitCode {
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         Some("check") => test::check(),
         Some("test") => test::run_everything(),
         Some("demo") => demo::run(rest),
+        Some("hostile") => hostile::hostile(),
         Some("fuzz") => fuzz::fuzz(rest),
         Some("bench") => bench::run(rest),
         _ => Err(HELP.to_owned()),

@@ -28,9 +28,12 @@ impl ServerUrl {
             Some("https" | "wss") => true,
             _ => return Err(Error::invalid("server_url must start with https://, wss://, http:// or ws://")),
         };
-        let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_owned();
-        if host.is_empty() {
-            return Err(Error::invalid("server_url must name a host"));
+        let host = uri.host().unwrap_or_default();
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host).to_owned();
+        // `http` takes brackets anywhere.
+        let odd = host.contains(['[', ']']) || host.contains(':') && host.parse::<IpAddr>().is_err();
+        if host.is_empty() || odd {
+            return Err(Error::invalid("server_url must name a host, an IPv6 address in brackets"));
         }
         let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
         let path = uri.path().trim_end_matches('/').to_owned();
@@ -92,7 +95,7 @@ mod tests {
         assert_eq!((url.port, url.is_loopback()), (443, false));
         assert_eq!(url.websocket("/rtc"), "wss://call.example.org:443/prefix/rtc");
         assert_eq!(ServerUrl::parse("ws://[::1]:9").unwrap().websocket("/"), "ws://[::1]:9/");
-        for bad in ["", "127.0.0.1", "ftp://a", "http://", "ws://:80", "http://a b"] {
+        for bad in ["", "127.0.0.1", "ftp://a", "http://", "ws://:80", "http://a b", "wss://=[::0]:9/", "ws://[x]/"] {
             assert!(ServerUrl::parse(bad).is_err(), "{bad}");
         }
     }
