@@ -41,6 +41,7 @@ const SUITES: &[Suite] = &[
         args: &["trtc"],
         needs: &[Need::Python],
     },
+    Suite { name: "IPv6, TLS, no UDP, TURN", script: "tests/foreign/network.py", args: &[], needs: &[Need::Python] },
     Suite {
         name: "simulcast, livekit-server",
         script: "tests/foreign/layers.py",

@@ -4,7 +4,8 @@ use std::io::Write as _;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use trtc_server::config::Settings;
+use std::time::Duration;
+use trtc_server::config::{LogFormat, LogLevel, Settings, TlsFiles};
 use trtc_server::{Server, ServerConfig};
 
 /// Exit code of a configuration that cannot be used: `EX_CONFIG` of sysexits.h. A supervisor need not try again.
@@ -34,6 +35,18 @@ pub struct Arguments {
     /// Address that clients are told to send media to, in place of those of this machine; may be repeated.
     #[arg(long, value_name = "ADDRESS")]
     public_ip: Vec<IpAddr>,
+    /// Certificate of HTTPS and WSS, PEM with those between it and the root; read again when it changes and on SIGHUP.
+    #[arg(long, value_name = "FILE", requires = "key")]
+    cert: Option<PathBuf>,
+    /// Private key of the certificate, PEM.
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
+    /// Calls go on for so many seconds after SIGTERM.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=86_400))]
+    drain_timeout: Option<u64>,
+    /// Form of the log lines on standard error.
+    #[arg(long, value_parser = ["text", "json"])]
+    log_format: Option<String>,
     /// Checks the configuration, prints what is in force without secrets, and exits.
     #[arg(long)]
     check_config: bool,
@@ -72,8 +85,10 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         print!("{}", settings.show());
         return ExitCode::SUCCESS;
     }
+    crate::logger::set(settings.log.format == LogFormat::Json, level(settings.log.level));
+    raise_file_limit();
     let started = tokio::runtime::Runtime::new().map_err(|e| format!("cannot start the runtime: {e}"));
-    match started.and_then(|runtime| runtime.block_on(serve(config))) {
+    match started.and_then(|runtime| runtime.block_on(serve(config, settings.drain_timeout_s.into()))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
             eprintln!("trtc: {message}");
@@ -107,6 +122,15 @@ fn configure(arguments: &Arguments) -> Result<(Settings, ServerConfig), String> 
     if !arguments.public_ip.is_empty() {
         settings.public_ips.clone_from(&arguments.public_ip);
     }
+    if let (Some(cert), Some(key)) = (arguments.cert.clone(), arguments.key.clone()) {
+        settings.tls = Some(TlsFiles { cert, key });
+    }
+    if let Some(seconds) = arguments.drain_timeout {
+        settings.drain_timeout_s = Duration::from_secs(seconds).into();
+    }
+    if let Some(format) = &arguments.log_format {
+        settings.log.format = if format == "json" { LogFormat::Json } else { LogFormat::Text };
+    }
     if settings.dev && !settings.bind.is_loopback() {
         return Err("--bind: must be a loopback address with --dev, whose keys are public".to_owned());
     }
@@ -114,13 +138,14 @@ fn configure(arguments: &Arguments) -> Result<(Settings, ServerConfig), String> 
     Ok((settings, config))
 }
 
-async fn serve(config: ServerConfig) -> Result<(), String> {
-    let stop = stop_signal()?;
+async fn serve(config: ServerConfig, drain_timeout: Duration) -> Result<(), String> {
+    let mut signals = Signals::new()?;
     let server = Server::start(config.clone()).await.map_err(|e| e.to_string())?;
+    let s = if server.is_secure() { "s" } else { "" };
     let ready = Ready {
         event: "ready",
-        http: format!("http://{}", server.http_addr()),
-        ws: format!("ws://{}", server.http_addr()),
+        http: format!("http{s}://{}", server.http_addr()),
+        ws: format!("ws{s}://{}", server.http_addr()),
         udp: server.udp_port(),
         tcp: server.tcp_port(),
         dev: config.dev.then_some(DevKeys {
@@ -134,29 +159,109 @@ async fn serve(config: ServerConfig) -> Result<(), String> {
     // A reader that is not interested may have closed its end.
     let _ = writeln!(std::io::stdout().lock(), "{line}");
     let _ = std::io::stdout().flush();
-    let name = stop.await;
-    log::info!("{name}: shutting down");
+    loop {
+        match signals.next().await {
+            Signal::Reload => server.reload_certificate().await,
+            Signal::Stop => break,
+            Signal::Drain => {
+                log::info!("draining: calls go on for {} s at most", drain_timeout.as_secs());
+                tokio::select! {
+                    () = server.drain() => {}
+                    () = tokio::time::sleep(drain_timeout) => {}
+                    () = signals.until_stop() => {}
+                }
+                break;
+            }
+        }
+    }
+    log::info!("shutting down");
     server.shutdown().await;
     Ok(())
 }
 
+fn level(level: LogLevel) -> log::LevelFilter {
+    match level {
+        LogLevel::Off => log::LevelFilter::Off,
+        LogLevel::Error => log::LevelFilter::Error,
+        LogLevel::Warn => log::LevelFilter::Warn,
+        LogLevel::Info => log::LevelFilter::Info,
+        LogLevel::Debug => log::LevelFilter::Debug,
+        LogLevel::Trace => log::LevelFilter::Trace,
+    }
+}
+
+/// A member is a file or two. The soft limit of most systems is from the time of `select`.
 #[cfg(unix)]
-fn stop_signal() -> Result<impl Future<Output = &'static str>, String> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let listen = |kind| signal(kind).map_err(|e| format!("cannot listen for signals: {e}"));
-    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => "SIGINT",
-            _ = terminate.recv() => "SIGTERM",
-        }
-    })
+fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(e) = setrlimit(Resource::Nofile, limit) {
+        log::warn!("cannot raise the limit of open files: {e}");
+    }
 }
 
 #[cfg(not(unix))]
-fn stop_signal() -> Result<impl Future<Output = &'static str>, String> {
-    Ok(async {
+fn raise_file_limit() {}
+
+/// What an operator asks for.
+enum Signal {
+    /// SIGHUP.
+    Reload,
+    /// SIGTERM.
+    Drain,
+    /// SIGINT.
+    Stop,
+}
+
+#[cfg(unix)]
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+    hangup: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn new() -> Result<Self, String> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let listen = |kind| signal(kind).map_err(|e| format!("cannot listen for signals: {e}"));
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.interrupt.recv() => Signal::Stop,
+            _ = self.terminate.recv() => Signal::Drain,
+            _ = self.hangup.recv() => Signal::Reload,
+        }
+    }
+
+    /// Somebody lost patience.
+    async fn until_stop(&mut self) {
+        while matches!(self.next().await, Signal::Reload) {}
+    }
+}
+
+#[cfg(not(unix))]
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn new() -> Result<Self, String> {
+        Ok(Self)
+    }
+
+    async fn next(&mut self) -> Signal {
         let _ = tokio::signal::ctrl_c().await;
-        "Ctrl-C"
-    })
+        Signal::Stop
+    }
+
+    async fn until_stop(&mut self) {
+        self.next().await;
+    }
 }

@@ -1,7 +1,7 @@
 //! `trtc serve` as a process: its configuration, its flags, its exit codes.
 #![allow(clippy::unwrap_used, reason = "a test may stop")]
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -69,4 +69,83 @@ fn flags_go_before_the_file_and_secrets_are_not_shown() {
     child.wait().unwrap();
     assert!(line.contains("\"event\":\"ready\"") && !line.contains("secret"), "{line}");
     std::fs::remove_file(good).unwrap();
+}
+
+/// Everything that must not be in a log, whatever the level: keys, tokens, passwords, in the open and as they travel.
+#[test]
+fn logs_have_no_secrets_and_are_what_they_say() {
+    const PLANTED: [&str; 4] =
+        [SECRET, "planted-password-of-the-turn-server", "planted-shared-secret", "planted-key-of-an-application-of-32"];
+    let tables = format!(
+        "bind = '127.0.0.1'\n{}[[applications]]\nsdk_app_id = 1400000002\nsecret_key = '{}'\n\
+         [[ice_servers]]\nurls = ['turn:a']\nusername = 'u'\ncredential = '{}'\n\
+         [[ice_servers]]\nurls = ['turn:b']\nshared_secret = '{}'\n",
+        keys(),
+        PLANTED[3],
+        PLANTED[1],
+        PLANTED[2]
+    );
+    for format in ["json", "text"] {
+        let config = file(format, &tables);
+        let mut serve = trtc();
+        serve.args(["--port", "0", "--log-format", format, "--config"]).arg(&config).env("TRTC_LOG", "trace");
+        let mut server = serve.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let line = ready(&mut server);
+        let ready: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let (ws, http) = (ready["ws"].as_str().unwrap(), ready["http"].as_str().unwrap());
+        let token = token("planted", "visitor");
+        let member = |token: &str| {
+            let mut join = Command::new(env!("CARGO_BIN_EXE_trtc"));
+            join.args(["join", "--url", ws, "--token", token, "--publish", "pattern", "--subscribe", "--seconds", "3"]);
+            join.env("TRTC_LOG", "trace").output().unwrap()
+        };
+        let joined = member(&token);
+        assert!(joined.status.success(), "{:?}", text(&joined));
+        let forged = format!("{}x", &token[..token.len() - 2]);
+        let refused = member(&forged);
+        assert!(!refused.status.success());
+        for (path, body) in
+            [(format!("/rtc/validate?access_token={forged}"), ""), ("/trtc/v1/token".into(), USER_SIG_BODY)]
+        {
+            request(http, &path, body);
+        }
+        Command::new("kill").args(["-TERM", &server.id().to_string()]).status().unwrap();
+        let output = server.wait_with_output().unwrap();
+        assert!(output.status.success(), "drained");
+        let logs = text(&output).1;
+        assert!(logs.lines().count() > 10, "{logs}");
+        for line in logs.lines().filter(|_| format == "json") {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e} in {line}"));
+            assert!(["time", "level", "target", "message"].iter().all(|field| line[field].is_string()), "{line}");
+        }
+        let all = [logs, text(&joined).1, text(&refused).1].concat();
+        // eyJ begins every JWT, eJ every UserSig.
+        for secret in PLANTED.iter().copied().chain(["eyJ", "eJplanted", "ice-pwd", token.as_str()]) {
+            let found = all.lines().find(|line| line.contains(secret));
+            assert_eq!(found, None, "{secret} is in the log");
+        }
+        std::fs::remove_file(config).unwrap();
+    }
+}
+
+const USER_SIG_BODY: &str = r#"{"sdkAppId":1400000002,"userId":"u","userSig":"eJplanted-user-sig","room":1,"role":20}"#;
+
+fn token(room: &str, identity: &str) -> String {
+    use trtc_proto::jwt::{self, Claims, VideoGrant};
+    let video = Some(VideoGrant { room_join: true, room: room.into(), ..VideoGrant::default() });
+    jwt::sign(&Claims { iss: "mine".into(), sub: identity.into(), video, ..Claims::default() }, SECRET)
+}
+
+fn request(base: &str, path: &str, body: &str) -> String {
+    let host = base.split("//").nth(1).unwrap();
+    let mut tcp = std::net::TcpStream::connect(host).unwrap();
+    let method = if body.is_empty() { "GET" } else { "POST" };
+    let head = format!(
+        "Host: {host}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}",
+        body.len()
+    );
+    write!(tcp, "{method} {path} HTTP/1.1\r\n{head}\r\n\r\n{body}").unwrap();
+    let mut answer = String::new();
+    tcp.read_to_string(&mut answer).unwrap();
+    answer
 }

@@ -6,6 +6,7 @@ pub mod entry;
 pub mod jwt;
 pub mod livekit;
 pub mod ticket;
+pub mod turn;
 
 /// `encode`, `decode` and friends of every message in [`livekit`].
 pub use prost::Message;

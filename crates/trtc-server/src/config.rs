@@ -2,7 +2,10 @@
 mod file;
 mod value;
 
-pub use file::{API_SECRET_MIN, ConfigError, Limits, Settings, Timeouts};
+pub use file::{
+    API_SECRET_MIN, ConfigError, IceServerSettings, Limits, LogFormat, LogLevel, LogSettings, Settings, Timeouts,
+    TlsFiles,
+};
 pub use value::{Seconds, Secret};
 
 use serde::{Deserialize, Serialize};
@@ -24,6 +27,14 @@ pub struct ServerConfig {
     pub tcp: Option<SocketAddr>,
     /// How many of them, and how long they may be silent.
     pub stream_limits: StreamLimits,
+    /// Certificate and key: HTTPS and WSS in place of HTTP and WS.
+    pub tls: Option<TlsFiles>,
+    /// STUN and TURN servers that clients are told of.
+    pub ice_servers: Vec<IceServerSettings>,
+    /// HTTP and WebSocket connections at the same time.
+    pub connections: usize,
+    /// Those of one IP address (IPv6: one network of 64 bits); loopback is free, for proxies.
+    pub connections_per_address: usize,
     /// Where clients are told to send media instead of the bound address: a public address in front of a NAT. Port 0 stands for
     /// the bound port; empty for the bound address.
     pub public_candidates: Vec<SocketAddr>,
@@ -127,6 +138,10 @@ impl ServerConfig {
             bind_http: SocketAddr::new(loopback, http_port),
             udp: SocketAddr::new(loopback, udp_port),
             tcp: None,
+            tls: None,
+            ice_servers: Vec::new(),
+            connections: 20_000,
+            connections_per_address: 1_000,
             stream_limits: StreamLimits::default(),
             public_candidates: Vec::new(),
             api_key: DEV_API_KEY.to_owned(),

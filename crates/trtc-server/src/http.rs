@@ -23,6 +23,7 @@ type Parameters = Query<BTreeMap<String, String>>;
 pub fn router(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/", get(health))
+        .route("/healthz", get(ready))
         .route("/metrics", get(metrics))
         .route("/rtc", get(rtc))
         .route("/rtc/validate", get(validate).options(preflight))
@@ -37,6 +38,14 @@ pub fn router(shared: Arc<Shared>) -> Router {
 
 async fn health() -> Response {
     cors(text(StatusCode::OK, "OK"))
+}
+
+/// For load balancers: 200 while new members may come.
+async fn ready(State(shared): State<Arc<Shared>>) -> Response {
+    match shared.is_open() {
+        true => text(StatusCode::OK, "OK"),
+        false => text(StatusCode::SERVICE_UNAVAILABLE, shared.why_no_place()),
+    }
 }
 
 async fn not_found() -> Response {
@@ -95,8 +104,10 @@ fn admit(shared: &Shared, query: &Parameters, headers: &HeaderMap) -> Result<Pas
     if !pass.privileges().allow(Privileges::CREATE_ROOM) && shared.open_room(&name).is_none() {
         return Err(Refusal { status: 401, text: "no right to create the room".to_owned() });
     }
-    if !shared.has_place(&name) {
-        return Err(Refusal { status: 503, text: "the server takes no more rooms".to_owned() });
+    // Who comes back to a membership keeps it while the server drains.
+    let returns = resumes && shared.open_room(&name).is_some();
+    if !returns && !shared.has_place(&name) {
+        return Err(Refusal { status: 503, text: shared.why_no_place().to_owned() });
     }
     Ok(pass)
 }

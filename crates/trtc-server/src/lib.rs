@@ -6,6 +6,7 @@ mod auth;
 mod bucket;
 pub mod config;
 mod http;
+mod ice;
 mod ids;
 mod listen;
 pub mod media;
@@ -16,6 +17,7 @@ mod room;
 mod server;
 mod socket;
 mod tickets;
+mod tls;
 mod whip;
 
 pub use config::{Application, ServerConfig};

@@ -22,6 +22,16 @@ macro_rules! metrics {
 }
 
 metrics! {
+    /// TCP connections to the HTTP port accepted.
+    connections,
+    /// TCP connections to the HTTP port closed at once: too many, in all or of one address.
+    connections_refused,
+    /// TLS handshakes that failed or took too long.
+    tls_failures,
+    /// Certificates taken into use while running.
+    certificate_reloads,
+    /// Certificates that could not be used; the one before stayed.
+    certificate_failures,
     /// WebSocket upgrades on /rtc.
     sockets_opened,
     /// Members that entered a room.

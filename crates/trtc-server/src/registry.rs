@@ -23,6 +23,7 @@ pub struct Shared {
     sockets: AtomicI64,
     next_key: AtomicU64,
     closing: AtomicBool,
+    draining: AtomicBool,
 }
 
 impl Shared {
@@ -38,6 +39,7 @@ impl Shared {
             sockets: AtomicI64::new(0),
             next_key: AtomicU64::new(1),
             closing: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
         })
     }
 
@@ -61,7 +63,7 @@ impl Shared {
     /// Whether a join to that room would be taken.
     pub fn has_place(&self, name: &RoomName) -> bool {
         let rooms = self.rooms.lock();
-        !self.is_closing() && (rooms.contains_key(name) || rooms.len() < self.config.max_rooms)
+        self.is_open() && (rooms.contains_key(name) || rooms.len() < self.config.max_rooms)
     }
 
     /// The room of that name when there is one.
@@ -84,6 +86,21 @@ impl Shared {
         for room in rooms {
             let _ = room.send(RoomInput::Shutdown).await;
         }
+    }
+
+    /// New members are refused from now on.
+    pub fn start_draining(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    /// New members may come.
+    pub fn is_open(&self) -> bool {
+        !self.draining.load(Ordering::Acquire) && !self.is_closing()
+    }
+
+    /// What is told to those for whom there is no place.
+    pub fn why_no_place(&self) -> &'static str {
+        if self.is_open() { "the server takes no more rooms" } else { "the server is shutting down" }
     }
 
     /// Shutting down?

@@ -2,6 +2,7 @@
 use crate::config::ServerConfig;
 use crate::media::{Media, MediaConfig};
 use crate::registry::Shared;
+use crate::tls::{self, Tls};
 use crate::{http, listen, metrics::Metrics};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,7 +15,8 @@ use trtc_types::{Code, Error, Result};
 pub struct Server {
     shared: Arc<Shared>,
     http: SocketAddr,
-    accept: JoinHandle<()>,
+    tls: Option<Arc<Tls>>,
+    tasks: Vec<JoinHandle<()>>,
 }
 
 impl Server {
@@ -24,6 +26,7 @@ impl Server {
     /// `INVALID_PARAMETER` for unusable keys, `FAILED` when a port cannot be bound.
     pub async fn start(config: ServerConfig) -> Result<Self> {
         config.check_keys()?;
+        let tls = config.tls.as_ref().map(Tls::load).transpose().map_err(Error::invalid)?;
         let bind = |what: &str, at: SocketAddr, e: std::io::Error| {
             Error::new(Code::FAILED, format!("cannot bind {what} {at}: {e}"))
         };
@@ -41,14 +44,39 @@ impl Server {
         .map_err(|e| bind("media", config.udp, e))?;
         let shared = Shared::new(config, media);
         let router = http::router(shared.clone());
-        let accept = tokio::spawn(listen::serve(listener, shared.clone(), router));
-        Ok(Self { shared, http, accept })
+        let acceptor = tls.as_ref().map(Tls::acceptor).transpose().map_err(Error::invalid)?;
+        let mut tasks = vec![tokio::spawn(listen::serve(listener, shared.clone(), router, acceptor))];
+        tasks.extend(tls.clone().map(|tls| tokio::spawn(tls::watch(shared.clone(), tls))));
+        Ok(Self { shared, http, tls, tasks })
     }
 
     /// Where HTTP and WebSocket listen.
     #[must_use]
     pub fn http_addr(&self) -> SocketAddr {
         self.http
+    }
+
+    /// HTTPS and WSS are spoken there.
+    #[must_use]
+    pub fn is_secure(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// Reads the certificate again; a bad one is logged and not used. Without TLS nothing happens.
+    pub async fn reload_certificate(&self) {
+        if let Some(tls) = self.tls.clone() {
+            let shared = self.shared.clone();
+            let _ = tokio::task::spawn_blocking(move || tls::reload(&shared, &tls)).await;
+        }
+    }
+
+    /// Refuses new members with 503 from now on, and returns when the last one has left. Calls go on, and who lost its
+    /// connection may resume.
+    pub async fn drain(&self) {
+        self.shared.start_draining();
+        while self.shared.member_count() > 0 {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
     }
 
     /// The UDP port of media.
@@ -84,7 +112,7 @@ impl Server {
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        self.accept.abort();
+        self.tasks.iter().for_each(JoinHandle::abort);
         let media = self.shared.media.clone();
         let _ = tokio::task::spawn_blocking(move || media.stop()).await;
     }

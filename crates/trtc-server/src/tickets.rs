@@ -67,7 +67,7 @@ fn let_in(shared: &Shared, headers: &HeaderMap, request: &TokenRequest) -> Resul
         return Err(Error::new(Code::NO_RIGHT_TO_CREATE_ROOM, "privateMapKey does not allow to create the room"));
     }
     if !shared.has_place(&name) {
-        return Err(Error::new(Code::SERVER_PROCESS_FAILED, "the server takes no more rooms"));
+        return Err(Error::new(Code::SERVER_PROCESS_FAILED, shared.why_no_place()));
     }
     let grant = TicketGrant {
         sdk_app_id: request.sdk_app_id,

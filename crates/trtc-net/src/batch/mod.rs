@@ -15,7 +15,7 @@ use linux::{TRAIN_MAX, send};
 #[cfg(not(target_os = "linux"))]
 use portable::{TRAIN_MAX, send};
 pub use queue::SendQueue;
-pub use stream::{StreamCounters, StreamLimits, is_stream};
+pub use stream::{StreamCounters, StreamLimits, is_stream, network_of};
 
 use mio::net::{TcpListener, UdpSocket};
 use mio::{Events, Interest, Poll, Token, Waker};

@@ -7,7 +7,7 @@ use mio::{Interest, Registry, Token};
 use socket2::SockRef;
 use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read as _, Write as _};
-use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::time::{Duration, Instant};
 
 /// Tokens of the connections begin here.
@@ -30,7 +30,7 @@ const STUN_MIN: usize = 20;
 pub struct StreamLimits {
     /// Connections at the same time. One that proved nothing makes room for a new one.
     pub connections: usize,
-    /// Connections from one IP address.
+    /// Connections from one IP address (IPv6: one network of 64 bits).
     pub per_address: usize,
     /// A connection must have been answered within this time: only authentic STUN is.
     pub proof: Duration,
@@ -69,6 +69,15 @@ pub struct StreamCounters {
 #[must_use]
 pub fn is_stream(address: &SocketAddr) -> bool {
     matches!(address, SocketAddr::V6(v6) if v6.flowinfo() != 0)
+}
+
+/// What limits by address count by: an IPv4 address, or the 64 bits of IPv6 that one host chooses its addresses from.
+#[must_use]
+pub fn network_of(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(v6) if !v6.is_loopback() => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
+        ip => ip,
+    }
 }
 
 /// All connections of one listener.
@@ -282,7 +291,7 @@ impl Streams {
     }
 
     fn add(&mut self, now: Instant, mut tcp: TcpStream, from: SocketAddr) {
-        let ip = from.ip().to_canonical();
+        let ip = network_of(from.ip());
         let of_address = self.addresses.get(&ip).copied().unwrap_or(0);
         if of_address >= self.limits.per_address || !self.make_room() {
             self.counters.refused += 1;

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 use trtc_net::batch::StreamLimits;
 
 /// Shortest API secret in characters: HMAC-SHA256 wants a key as long as its hash (RFC 2104 section 3).
@@ -27,6 +28,8 @@ pub struct Settings {
     pub ice_tcp: bool,
     /// Addresses that clients are told to send media to; empty for those of this machine.
     pub public_ips: Vec<IpAddr>,
+    /// Calls go on for so long after SIGTERM.
+    pub drain_timeout_s: Seconds<0, 86_400>,
     /// API keys and secrets of access tokens, as of a LiveKit server.
     pub keys: BTreeMap<String, Secret>,
     /// What one server takes on.
@@ -35,6 +38,13 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// TRTC applications; members with an access token of `keys` are in the rooms of the first one.
     pub applications: Vec<Application>,
+    /// Log lines.
+    pub log: LogSettings,
+    /// Certificate and key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsFiles>,
+    /// STUN and TURN servers for clients.
+    pub ice_servers: Vec<IceServerSettings>,
     /// Development keys are in use; never in a file.
     #[serde(skip)]
     pub dev: bool,
@@ -50,12 +60,113 @@ pub struct Limits {
     /// Members of one room.
     #[serde(deserialize_with = "count::<_, 1, 100_000>")]
     pub members_per_room: usize,
+    /// HTTP and WebSocket connections.
+    #[serde(deserialize_with = "count::<_, 1, 1_000_000>")]
+    pub connections: usize,
+    /// HTTP and WebSocket connections from one IP address.
+    #[serde(deserialize_with = "count::<_, 1, 1_000_000>")]
+    pub connections_per_address: usize,
     /// TCP connections with media.
     #[serde(deserialize_with = "count::<_, 1, 65_534>")]
     pub media_connections: usize,
     /// TCP connections with media from one IP address.
     #[serde(deserialize_with = "count::<_, 1, 65_534>")]
     pub media_connections_per_address: usize,
+}
+
+/// Log lines on standard error.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogSettings {
+    /// Text for people, JSON for machines.
+    pub format: LogFormat,
+    /// `off`, `error`, `warn`, `info`, `debug` or `trace`.
+    pub level: LogLevel,
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Seconds since the start, level, place, message.
+    #[default]
+    Text,
+    /// One object a line: time, level, target, message.
+    Json,
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// Nothing.
+    Off,
+    /// What keeps the server from its work.
+    Error,
+    /// What somebody should look at.
+    #[default]
+    Warn,
+    /// Who comes and goes.
+    Info,
+    /// Why a client was refused.
+    Debug,
+    /// Everything; never a secret.
+    Trace,
+}
+
+/// Certificate and key of HTTPS, PEM. Read again when they change and on SIGHUP.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsFiles {
+    /// The certificate and those between it and the root.
+    pub cert: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+/// A STUN or TURN server, in the words of W3C's RTCIceServer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IceServerSettings {
+    /// `stun:` (RFC 7064) or `turn:` and `turns:` (RFC 7065).
+    pub urls: Vec<String>,
+    /// TURN user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// TURN password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<Secret>,
+    /// In place of both: every member gets credentials that end, made with the secret that the TURN server knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared_secret: Option<Secret>,
+    /// How long they last.
+    #[serde(default = "one_day")]
+    pub lifetime_s: Seconds<60, 2_592_000>,
+}
+
+fn one_day() -> Seconds<60, 2_592_000> {
+    Duration::from_secs(86_400).into()
+}
+
+impl IceServerSettings {
+    fn check(&self) -> Result<(), ConfigError> {
+        let fail = |text: &str| Err(ConfigError::field(format!("ice_servers: {text}")));
+        let of = |schemes: &[&str]| {
+            let scheme =
+                |url: &String| url.split_once(':').filter(|(_, host)| !host.is_empty()).map(|(s, _)| s.to_owned());
+            self.urls.iter().filter_map(scheme).filter(|s| schemes.contains(&s.as_str())).count()
+        };
+        let (stun, turn) = (of(&["stun", "stuns"]), of(&["turn", "turns"]));
+        if self.urls.is_empty() || stun + turn < self.urls.len() {
+            return fail("urls must have at least one, and all of stun:HOST, stuns:HOST, turn:HOST or turns:HOST");
+        }
+        let fixed = (self.username.is_some(), self.credential.is_some());
+        match (turn > 0, fixed, self.shared_secret.is_some()) {
+            (false, (false, false), false) | (true, (true, true), false) | (true, (false, false), true) => Ok(()),
+            (false, ..) => fail("only turn: and turns: have username, credential or shared_secret"),
+            (true, ..) => fail("turn: and turns: must have username and credential, or shared_secret"),
+        }
+    }
 }
 
 /// How long a server waits, in seconds.
@@ -85,6 +196,10 @@ impl Default for Settings {
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             applications: Vec::new(),
+            drain_timeout_s: Duration::from_secs(30).into(),
+            log: LogSettings::default(),
+            tls: None,
+            ice_servers: Vec::new(),
             dev: false,
         }
     }
@@ -96,6 +211,8 @@ impl Default for Limits {
         Self {
             rooms: config.max_rooms,
             members_per_room: config.max_members,
+            connections: config.connections,
+            connections_per_address: config.connections_per_address,
             media_connections: config.stream_limits.connections,
             media_connections_per_address: config.stream_limits.per_address,
         }
@@ -193,6 +310,7 @@ impl Settings {
                 return Err(ConfigError::field(format!("keys.{key:?}: {wanted}")));
             }
         }
+        self.ice_servers.iter().try_for_each(IceServerSettings::check)?;
         if let Some(ip) = self.public_ips.iter().find(|ip| ip.is_unspecified() || ip.is_multicast()) {
             return Err(ConfigError::field(format!("public_ips: {ip} is no address of a host")));
         }
@@ -206,6 +324,10 @@ impl Settings {
                 per_address: self.limits.media_connections_per_address,
                 ..base.stream_limits
             },
+            tls: self.tls.clone(),
+            ice_servers: self.ice_servers.clone(),
+            connections: self.limits.connections,
+            connections_per_address: self.limits.connections_per_address,
             public_candidates: self.public_ips.iter().map(|ip| SocketAddr::new(*ip, 0)).collect(),
             api_key: api_key.clone(),
             api_secret: api_secret.reveal().to_owned(),
@@ -301,6 +423,16 @@ mod tests {
             ),
             ("", "keys: must have at least one API key"),
             ("[keys]\nk = 'short'", "keys.\"k\": must have a name and a secret of at least 32 characters"),
+            ("drain_timeout_s = 'x'", "1: drain_timeout_s: must be an integer from 0 to 86400"),
+            ("[log]\nformat = 'xml'", "2: log.format: unknown variant `xml`, expected `text` or `json`"),
+            ("[tls]\ncert = 'x'", "1: tls: missing field `key`"),
+            (
+                "[[ice_servers]]\nurls = ['turn:a']\nlifetime_s = 1",
+                "3: ice_servers.lifetime_s: must be an integer from 60",
+            ),
+            (&format!("{KEYS}[[ice_servers]]\nurls = ['turn:a']"), "ice_servers: turn: and turns: must have username"),
+            (&format!("{KEYS}[[ice_servers]]\nurls = ['http:a']"), "ice_servers: urls must have at least one"),
+            (&format!("{KEYS}[[ice_servers]]\nurls = ['stun:a']\nusername = 'u'"), "ice_servers: only turn:"),
             (&format!("public_ips = ['0.0.0.0']\n{KEYS}"), "public_ips: 0.0.0.0 is no address of a host"),
         ] {
             let saw = refused(text);

@@ -48,6 +48,14 @@ impl<'de> Deserialize<'de> for Secret {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Seconds<const MIN: u64, const MAX: u64>(Duration);
 
+impl<const MIN: u64, const MAX: u64> Seconds<MIN, MAX> {
+    /// The number.
+    #[must_use]
+    pub fn secs(self) -> u64 {
+        self.0.as_secs()
+    }
+}
+
 impl<const MIN: u64, const MAX: u64> From<Duration> for Seconds<MIN, MAX> {
     fn from(duration: Duration) -> Self {
         Self(duration)

@@ -96,6 +96,7 @@ impl Room {
     /// The media thread restarts the member's connection: the client is told what it missed. The offer follows.
     pub(super) fn resumed(&mut self, key: MemberKey, last_message_seq: u32) {
         let reconnect = messages::encode(Message::Reconnect(ReconnectResponse {
+            ice_servers: self.ice_servers(key),
             server_info: Some(super::state::server_info()),
             last_message_seq,
             ..ReconnectResponse::default()

@@ -58,7 +58,7 @@ impl Room {
 
     fn description(&mut self, key: MemberKey, description: SessionDescription, is_offer: bool) {
         let SessionDescription { sdp, id, .. } = description;
-        log::trace!("member {key}: {} {id}\n{}", if is_offer { "offers" } else { "answers" }, clip(&sdp, 16_384));
+        log::trace!("member {key}: {} {id}\n{}", if is_offer { "offers" } else { "answers" }, without_password(&sdp));
         if sdp.len() > SDP_MAX_BYTES {
             Metrics::add(&self.shared.metrics.oversize_sdp);
             let text = format!("the description has {} bytes, at most {SDP_MAX_BYTES} are allowed", sdp.len());
@@ -143,6 +143,11 @@ impl Room {
 struct Candidate {
     #[serde(default)]
     candidate: String,
+}
+
+/// A description for the log.
+fn without_password(sdp: &str) -> String {
+    clip(sdp, 16_384).lines().filter(|line| !line.contains("ice-pwd")).collect::<Vec<_>>().join("\n")
 }
 
 fn unix_ms() -> i64 {

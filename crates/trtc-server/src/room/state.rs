@@ -15,7 +15,7 @@ use trtc_proto::livekit::participant_info::State;
 use trtc_proto::livekit::request_response::Reason;
 use trtc_proto::livekit::signal_response::Message;
 use trtc_proto::livekit::{
-    Codec, DisconnectReason, JoinResponse, ParticipantInfo, Room as RoomInfo, ServerInfo, SessionDescription,
+    Codec, DisconnectReason, IceServer, JoinResponse, ParticipantInfo, Room as RoomInfo, ServerInfo, SessionDescription,
 };
 use trtc_proto::ticket::Privileges;
 
@@ -224,6 +224,7 @@ impl Room {
             room: Some(self.info()),
             participant: member.map(Member::info),
             other_participants,
+            ice_servers: self.ice_servers(key),
             server_version: VERSION.to_owned(),
             subscriber_primary: member.is_some_and(|m| m.pass.grant.subscribes()),
             ping_timeout: PING_TIMEOUT_S,
@@ -234,6 +235,12 @@ impl Room {
             fast_publish: true,
             ..JoinResponse::default()
         }))
+    }
+
+    /// STUN and TURN servers for a member.
+    pub(super) fn ice_servers(&self, key: MemberKey) -> Vec<IceServer> {
+        let name = self.members.get(&key).map_or("", |member| &member.sid);
+        crate::ice::servers(&self.shared.config.ice_servers, name, auth::unix_ms() / 1000)
     }
 
     pub(super) fn info(&self) -> RoomInfo {
@@ -256,7 +263,13 @@ impl Room {
 
     fn media_event(&mut self, now: Instant, key: MemberKey, event: MediaEvent) {
         let Some(member) = self.members.get_mut(&key) else { return };
-        log::trace!("member {key}: {event:?}");
+        match &event {
+            // They have the password of the connection.
+            MediaEvent::Answer { id, .. } | MediaEvent::Offer { id, .. } => {
+                log::trace!("member {key}: description {id}")
+            }
+            event => log::trace!("member {key}: {event:?}"),
+        }
         match event {
             MediaEvent::Answer { sdp, id } => {
                 let answer =

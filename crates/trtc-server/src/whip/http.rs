@@ -165,9 +165,7 @@ fn admit(shared: &Shared, token: Option<&str>, room: Option<&str>, role: Role) -
     match role {
         Role::Publish if !pass.grant.publishes() => Err(Refusal::new(403, "the token does not allow publishing")),
         Role::Watch if !pass.grant.subscribes() => Err(Refusal::new(403, "the token does not allow watching")),
-        _ if !shared.has_place(&(pass.app, pass.room.clone())) => {
-            Err(Refusal::new(503, "the server takes no more rooms"))
-        }
+        _ if !shared.has_place(&(pass.app, pass.room.clone())) => Err(Refusal::new(503, shared.why_no_place())),
         _ => Ok(pass),
     }
 }

@@ -55,6 +55,12 @@ impl TestServer {
         }
     }
 
+    /// Asks the server itself, which must run here.
+    pub fn on<T>(&self, act: impl AsyncFnOnce(&Server) -> T) -> T {
+        let (runtime, server) = self.here.as_ref().unwrap();
+        runtime.block_on(act(server))
+    }
+
     pub fn claims(&self, room: &str, identity: &str) -> Claims {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         Claims {

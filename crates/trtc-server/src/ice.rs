@@ -1,0 +1,42 @@
+//! STUN and TURN servers for clients that cannot reach us directly.
+use crate::config::IceServerSettings;
+use trtc_proto::livekit::IceServer;
+use trtc_proto::turn;
+
+/// What a member is told. `name` goes into credentials that end; servers log it.
+pub fn servers(settings: &[IceServerSettings], name: &str, now_unix_s: u64) -> Vec<IceServer> {
+    let server = |settings: &IceServerSettings| {
+        let (username, credential) = match &settings.shared_secret {
+            Some(secret) => turn::credential(secret.reveal(), now_unix_s + settings.lifetime_s.secs(), name),
+            None => {
+                let credential = settings.credential.as_ref().map(|secret| secret.reveal().to_owned());
+                (settings.username.clone().unwrap_or_default(), credential.unwrap_or_default())
+            }
+        };
+        IceServer { urls: settings.urls.clone(), username, credential }
+    };
+    settings.iter().map(server).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Settings;
+
+    #[test]
+    fn fixed_and_ending_credentials() {
+        let text = "[keys]\nk = 'a-secret-of-thirty-two-characters'\n\
+             [[ice_servers]]\nurls = ['stun:a']\n\
+             [[ice_servers]]\nurls = ['turn:a']\nusername = 'u'\ncredential = 'c'\n\
+             [[ice_servers]]\nurls = ['turn:b', 'turns:b?transport=tcp']\nshared_secret = 's'\nlifetime_s = 100\n";
+        let config = Settings::parse(text).unwrap().config().unwrap();
+        let told = servers(&config.ice_servers, "PA_x", 1000);
+        assert_eq!(
+            (told[0].urls[0].as_str(), told[0].username.as_str(), told[0].credential.as_str()),
+            ("stun:a", "", "")
+        );
+        assert_eq!((told[1].username.as_str(), told[1].credential.as_str()), ("u", "c"));
+        assert_eq!(told[2].urls.len(), 2);
+        assert_eq!(told[2].username, "1100:PA_x");
+    }
+}
