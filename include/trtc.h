@@ -150,9 +150,24 @@
 #define TRTC_ERR_ENTER_ROOM_REFUSED -3340
 
 /*
+ The PrivateMapKey is missing, wrong or expired.
+ */
+#define TRTC_ERR_INVALID_PRIVATE_MAPKEY -100006
+
+/*
  The server refused the ticket.
  */
 #define TRTC_ERR_USER_SIG_CHECK_FAILED -100018
+
+/*
+ The PrivateMapKey does not allow to create the room.
+ */
+#define TRTC_ERR_NO_RIGHT_TO_CREATE_ROOM -102010
+
+/*
+ The PrivateMapKey does not allow to enter the room.
+ */
+#define TRTC_ERR_NO_RIGHT_TO_ENTER_ROOM -102011
 
 /*
  The sub stream of the room is taken by another user.
@@ -1155,10 +1170,10 @@ TRTC_API trtc_result trtc_set_log_callback(trtc_log_fn callback, void *user_data
  Sends a command message to everybody in the room.
 
  `cmd_id` 1..10; `data`, which is copied, at most 1,000 bytes (NULL only with 0 bytes); at most 30 messages and 8,000
- bytes in any 1,000 ms; `reliable` and `ordered` must be equal: nonzero arrives in order, zero may get lost. Errors:
- `TRTC_ERR_REFUSED` (not in a room, or audience: warning 6001 too), `TRTC_ERR_INVALID_PARAMETER`,
- `TRTC_ERR_RATE_LIMITED`, `TRTC_ERR_DISCONNECTED` (the connection is broken), `TRTC_ERR_QUEUE_FULL` (too much waits for
- it). Any thread. Since 0.1.
+ bytes in any 1,000 ms; `reliable` and `ordered` must be equal: nonzero arrives in order, zero may get lost. While the
+ connection is broken reliable messages wait for it, at most 256 of them. Errors: `TRTC_ERR_REFUSED` (not in a room, or
+ audience: warning 6001 too), `TRTC_ERR_INVALID_PARAMETER`, `TRTC_ERR_RATE_LIMITED`, `TRTC_ERR_DISCONNECTED` (the
+ connection is broken and the message not reliable), `TRTC_ERR_QUEUE_FULL` (too much waits). Any thread. Since 0.1.
  */
 TRTC_API
 trtc_result trtc_cloud_send_custom_cmd_msg(trtc_cloud *cloud,

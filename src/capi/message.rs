@@ -8,10 +8,10 @@ use trtc_types::Error;
 /// Sends a command message to everybody in the room.
 ///
 /// `cmd_id` 1..10; `data`, which is copied, at most 1,000 bytes (NULL only with 0 bytes); at most 30 messages and 8,000
-/// bytes in any 1,000 ms; `reliable` and `ordered` must be equal: nonzero arrives in order, zero may get lost. Errors:
-/// `TRTC_ERR_REFUSED` (not in a room, or audience: warning 6001 too), `TRTC_ERR_INVALID_PARAMETER`,
-/// `TRTC_ERR_RATE_LIMITED`, `TRTC_ERR_DISCONNECTED` (the connection is broken), `TRTC_ERR_QUEUE_FULL` (too much waits for
-/// it). Any thread. Since 0.1.
+/// bytes in any 1,000 ms; `reliable` and `ordered` must be equal: nonzero arrives in order, zero may get lost. While the
+/// connection is broken reliable messages wait for it, at most 256 of them. Errors: `TRTC_ERR_REFUSED` (not in a room, or
+/// audience: warning 6001 too), `TRTC_ERR_INVALID_PARAMETER`, `TRTC_ERR_RATE_LIMITED`, `TRTC_ERR_DISCONNECTED` (the
+/// connection is broken and the message not reliable), `TRTC_ERR_QUEUE_FULL` (too much waits). Any thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_cloud_send_custom_cmd_msg(
     cloud: *mut trtc_cloud,

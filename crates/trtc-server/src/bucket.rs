@@ -14,12 +14,14 @@ impl Bucket {
         Self { depth: depth.into(), rate: rate.into(), tokens: depth.into(), at: now }
     }
 
-    /// Takes `count`; false when that is more than there is.
+    /// Takes `count`; false, and nothing taken, when that is more than there is.
     pub fn take(&mut self, now: Instant, count: usize) -> bool {
         let passed = now.saturating_duration_since(self.at).as_secs_f64();
-        self.tokens = (self.tokens + passed * self.rate).min(self.depth) - count as f64;
+        self.tokens = (self.tokens + passed * self.rate).min(self.depth);
         self.at = self.at.max(now);
-        self.tokens >= 0.0
+        let enough = self.tokens >= count as f64;
+        self.tokens -= if enough { count as f64 } else { 0.0 };
+        enough
     }
 }
 

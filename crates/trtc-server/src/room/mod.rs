@@ -5,6 +5,8 @@ mod line;
 mod member;
 pub mod messages;
 mod resume;
+#[cfg(test)]
+mod resume_tests;
 mod rights;
 mod signal;
 mod state;
