@@ -24,7 +24,7 @@ const verdict = await page.evaluate(async ({ url, token, seconds }) => {
   const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
   const room = new LK.Room({ adaptiveStream: false, dynacast: false });
   const video = document.getElementById('v');
-  const seen = { data: [], reconnected: false, undecoded: 0 };
+  const seen = { data: [], speakers: new Set(), quality: {}, reconnected: false, undecoded: 0 };
   const context = new AudioContext({ sampleRate: 48000 });
   const analyser = new AnalyserNode(context, { fftSize: 32768 });
   room.on('trackSubscribed', (track) => {
@@ -39,6 +39,8 @@ const verdict = await page.evaluate(async ({ url, token, seconds }) => {
   room.on('dataReceived', (payload, _participant, _kind, topic) => {
     if (topic === 'trtc.cmd.1') seen.data.push(new DataView(payload.buffer, payload.byteOffset).getUint32(0));
   });
+  room.on('activeSpeakersChanged', (speakers) => speakers.forEach((p) => seen.speakers.add(p.identity)));
+  room.on('connectionQualityChanged', (quality, p) => { seen.quality[p.identity] = quality; });
   room.on('reconnected', () => { seen.reconnected = true; });
   const start = performance.now();
   await room.connect(url, token);
@@ -99,6 +101,7 @@ const verdict = await page.evaluate(async ({ url, token, seconds }) => {
   await sleep(2500);
   const later = await measure()(2);
   const verdict = { joinMs, frames, later, size, total: before, toneHz: peak * 48000 / 32768, data: seen.data, reconnected: seen.reconnected,
+    speakers: [...seen.speakers].sort(), quality: seen.quality,
     state: room.state };
   await sleep(Math.max(0, seconds * 1000 - (performance.now() - start)));
   await room.disconnect();

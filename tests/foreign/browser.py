@@ -31,6 +31,9 @@ def main():
         checks.that(all(first) and len(set(first)) > 2, "it shows our time codes, moving", first)
         checks.that(abs(verdict["toneHz"] - 440) <= 2, "it hears our tone within 2 Hz", verdict["toneHz"])
         checks.that(len(verdict["data"]) > 5 and verdict["data"] == sorted(verdict["data"]), "it gets our messages in order", len(verdict["data"]))
+        checks.that(verdict["speakers"] == ["browser", "ours"], "it is told that both speak", verdict["speakers"])
+        rated = verdict["quality"]
+        checks.that(rated.get("ours") == rated.get("browser") == "excellent", "and that both are well connected", rated)
         checks.that(verdict["reconnected"] and verdict["state"] == "connected", "it comes back after its WebSocket is cut")
         checks.that(all(later) and first and later[0] and first[-1] and later[0][1] > first[-1][1], "and sees new pictures", later)
     summary = ours.wait("summary", 40)

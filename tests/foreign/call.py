@@ -5,6 +5,9 @@ import time
 from rig import Checks, Server, clip, member, python_peer
 
 
+EXCELLENT = 2  # rtc.ConnectionQuality.QUALITY_EXCELLENT
+
+
 def ordered(numbers):
     return numbers == sorted(numbers) and len(set(numbers)) == len(numbers)
 
@@ -55,6 +58,10 @@ def judge_foreign(checks, verdict):
     checks.that(audio["tone_hz"] and abs(audio["tone_hz"] - 440) <= 2, "python hears our tone within 2 Hz", audio["tone_hz"])
     checks.that(audio["longest_gap_ms"] is not None and audio["longest_gap_ms"] <= 60, "no gap above 60 ms", audio["longest_gap_ms"])
     checks.that(len(data["reliable"]) > 10 and ordered(data["reliable"]), "python gets our reliable messages in order", len(data["reliable"]))
+    speakers = [e["users"] for e in verdict["events"] if e["event"] == "speakers"]
+    checks.that(any("ours" in users for users in speakers), "python is told that we speak", speakers[:3])
+    rated = {(e["user"], e["quality"]) for e in verdict["events"] if e["event"] == "quality"}
+    checks.that(("ours", EXCELLENT) in rated, "python is told that our connection is excellent", rated)
     checks.that(len(data["lossy"]) > 10 and ordered(data["lossy"]), "python gets our lossy messages in order", len(data["lossy"]))
 
 
@@ -81,6 +88,7 @@ def mutes(checks, server, picture):
     checks.that(ours.wait("user_audio_available", 12, user="python", available=True), "we see python's microphone")
     checks.that(ours.wait("user_audio_available", 12, user="python", available=False), "we see python's mute")
     checks.that(peer.wait("track_muted", 12, user="ours"), "python sees our mute")
+    checks.that(peer.wait("speakers", 5, users=[]) or peer.wait("speakers", 5, users=["python"]), "and that we no longer speak")
     checks.that(peer.wait("track_unmuted", 12, user="ours"), "python sees our unmute")
 
 

@@ -164,6 +164,8 @@ async def main(args):
     room.on("participant_disconnected", lambda p: note("participant_disconnected", user=p.identity))
     room.on("track_muted", lambda p, pub: note("track_muted", user=p.identity, kind=int(pub.kind)))
     room.on("track_unmuted", lambda p, pub: note("track_unmuted", user=p.identity, kind=int(pub.kind)))
+    room.on("active_speakers_changed", lambda speakers: note("speakers", users=[p.identity for p in speakers]))
+    room.on("connection_quality_changed", lambda p, quality: note("quality", user=p.identity, quality=int(quality)))
     room.on("disconnected", lambda *a: note("disconnected"))
 
     @room.on("data_received")

@@ -9,6 +9,7 @@ pub mod h264;
 pub mod key_frame;
 pub mod nack;
 pub mod packet;
+pub mod quality;
 pub mod retransmission;
 pub mod rtcp;
 pub mod sequence;

@@ -6,10 +6,12 @@ mod data;
 mod key_frame;
 mod layer;
 mod rewrite;
+mod speaker;
 mod subscription;
 mod track;
 
 pub use data::{DataGate, Refusal};
 pub use key_frame::Codec;
+pub use speaker::SpeakerLevel;
 pub use subscription::{Left, Subscription};
 pub use track::{Accepted, Extensions, Forward, LAYERS_MAX, Resend, Rtx, SubscriptionConfig, Track, TrackConfig};

@@ -229,6 +229,20 @@ pub enum MediaEvent {
         /// Its simulcast layers, the smallest picture first.
         layers: Vec<LayerInfo>,
     },
+    /// A track of this member begins, goes on louder or quieter, or ceases to speak.
+    Speaking {
+        /// Which.
+        sid: String,
+        /// Loudness in eighths, 1..=8; 0: it no longer speaks.
+        level: u8,
+    },
+    /// Loss on a connection of this member in the last seconds, before repair. Not told of a connection without media.
+    Loss {
+        /// Publisher connection, else subscriber connection.
+        publisher: bool,
+        /// Of the worst track, 0..=100.
+        percent: f32,
+    },
     /// A track of this member lost its section.
     TrackEnded {
         /// Which.

@@ -37,8 +37,17 @@ pub(super) struct Link {
     /// Tells the entries of an earlier link in the same place from ours.
     pub(super) generation: u64,
     pub(super) dirty: bool,
+    pub(super) losses: Losses,
     pub(super) receiving: Receiving,
     pub(super) offering: Offering,
+}
+
+/// What reports said since it was told.
+#[derive(Default)]
+pub(super) struct Losses {
+    pub(super) since: Option<Instant>,
+    pub(super) sum: u32,
+    pub(super) reports: u32,
 }
 
 /// The receiving half, used on publisher connections.
@@ -126,6 +135,7 @@ impl Link {
             armed: None,
             generation,
             dirty: false,
+            losses: Losses::default(),
             receiving: Receiving::default(),
             offering: Offering::default(),
         }

@@ -10,6 +10,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 mod viewer;
+mod vitals;
 mod worker;
 
 pub use api::{LayerInfo, MediaCommand, MediaConfig, MediaCounters, MediaEvent, MemberKey, QueueFull, RoomKey};

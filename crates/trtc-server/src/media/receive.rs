@@ -7,7 +7,7 @@ use std::time::Instant;
 use trtc_net::batch::UdpSender;
 use trtc_peer::CodecSpec;
 use trtc_rtp::{ReceiverStats, RtpHeader, RtpPacket, unwrap_rtx, write_rtp};
-use trtc_sfu::{Accepted, Codec, Forward, Resend, Subscription, Track, TrackConfig};
+use trtc_sfu::{Accepted, Codec, Forward, Resend, SpeakerLevel, Subscription, Track, TrackConfig};
 use trtc_types::MediaKind;
 
 /// RTP without padding longer than this is not forwarded: no datagram could carry it on.
@@ -89,6 +89,10 @@ impl State {
         let Some(flowing) = tracks.get_mut(track).and_then(|t| t.as_mut()?.flowing.as_mut()) else { return };
         let level = flowing.audio_level.and_then(|id| packet.extension(id)?.first().map(|level| [*level]));
         if let Some(accepted) = flowing.track.accept(now, layer, &packet) {
+            if let Some([level]) = level {
+                // The highest bit tells voice from other sound, which few senders know.
+                flowing.speaker.observe(now, level & 0x7f, header.timestamp, flowing.codec.clock_rate);
+            }
             let start = arrived.bytes.len();
             arrived.bytes.extend_from_slice(packet.payload());
             arrived.packets.push(Packet { track, accepted, payload: start..arrived.bytes.len(), level });
@@ -298,7 +302,7 @@ fn start(now: Instant, kind: MediaKind, muted: bool, codec: CodecSpec, audio_lev
     };
     let mut track = Track::new(config);
     track.set_muted(now, muted);
-    Flowing { track, codec, audio_level }
+    Flowing { track, codec, audio_level, speaker: SpeakerLevel::default() }
 }
 
 pub(super) fn mime(slot: &TrackSlot, codec: &CodecSpec) -> String {

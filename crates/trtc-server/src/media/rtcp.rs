@@ -29,6 +29,10 @@ impl State {
                         self.lost = list;
                     }
                 }
+                Rtcp::ReceiverReport { reports, .. } => {
+                    let worst = reports.map(|block| block.fraction_lost).max();
+                    worst.into_iter().for_each(|fraction| self.loss_reported(now, index, fraction));
+                }
                 Rtcp::Pli { media_ssrc } => self.key_frame_wanted(now, index, media_ssrc),
                 Rtcp::Fir { entries } => {
                     entries.take(16).for_each(|(ssrc, _)| self.key_frame_wanted(now, index, ssrc));
@@ -89,6 +93,8 @@ impl State {
                 packet.clear();
                 rtcp::receiver_report(packet, own, &blocks[..used]);
                 send(link, packet);
+                let worst = blocks[..used].iter().map(|block| block.fraction_lost).max();
+                worst.into_iter().for_each(|fraction| self.loss_reported(now, index, fraction));
             }
         }
     }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use trtc_net::batch::UdpSender;
 use trtc_peer::{CodecSpec, Config, Identity, Incoming, Peer, PeerEvent, SectionId};
-use trtc_sfu::{DataGate, LAYERS_MAX, Track};
+use trtc_sfu::{DataGate, LAYERS_MAX, SpeakerLevel, Track};
 use trtc_types::MediaKind;
 
 /// A client that is silent for so long has no path: it checks it more often than that.
@@ -92,6 +92,7 @@ pub(super) struct Flowing {
     pub(super) track: Track,
     pub(super) codec: CodecSpec,
     pub(super) audio_level: Option<u8>,
+    pub(super) speaker: SpeakerLevel,
 }
 
 impl State {
@@ -233,6 +234,7 @@ impl State {
             }
             let Some(link) = self.links.get_mut(index).and_then(Option::as_deref_mut) else { continue };
             if link.publisher {
+                self.tell_speech(now, index);
                 self.feed_back(now, sender, index);
             } else {
                 self.offer_if_due(now, index);
@@ -379,8 +381,9 @@ impl State {
             && let Some(member) = self.members.get(&link.member)
         {
             for &track in &member.tracks {
-                let slot = self.tracks.get(track).and_then(Option::as_ref);
-                add(slot.and_then(|s| s.flowing.as_ref()?.track.timeout(now)));
+                let flowing = self.tracks.get(track).and_then(|slot| slot.as_ref()?.flowing.as_ref());
+                add(flowing.and_then(|flowing| flowing.track.timeout(now)));
+                add(flowing.and_then(|flowing| flowing.speaker.timeout()));
             }
         }
         // A later deadline waits for the earlier entry, which finds nothing to do and arms again.

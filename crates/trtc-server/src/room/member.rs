@@ -4,6 +4,7 @@ use super::layers::Demand;
 use super::line::Line;
 use super::resume::{Health, RESUMES};
 use super::rights::Listeners;
+use super::vitals::Vitals;
 use crate::auth::{self, Pass};
 use crate::bucket::Bucket;
 use std::collections::BTreeMap;
@@ -38,6 +39,8 @@ pub struct Member {
     pub wanted: BTreeMap<String, bool>,
     /// Whom it lets have its tracks.
     pub listeners: Listeners,
+    /// How its connections are, and who knows.
+    pub vitals: Vitals,
     /// It has, or had, the right to receive, and therefore a connection for it.
     pub receiving: bool,
     /// By track sid; tracks that are not in it follow `adaptive_stream`.
@@ -64,6 +67,8 @@ pub struct Track {
     /// Its publisher was told of the first subscriber.
     pub heard: bool,
     pub demand: Demand,
+    /// Loudness of its speech in eighths, 0 while there is none.
+    pub speech: u8,
 }
 
 impl Member {
@@ -83,6 +88,7 @@ impl Member {
             tracks: Vec::new(),
             wanted: BTreeMap::new(),
             listeners: Listeners::default(),
+            vitals: Vitals::default(),
             receiving: joiner.pass.grant.subscribes(),
             settings: BTreeMap::new(),
             adaptive_stream: joiner.options.adaptive_stream,
@@ -201,7 +207,7 @@ impl Track {
             packet_trailer_features: request.packet_trailer_features.clone(),
             ..TrackInfo::default()
         };
-        Self { cid: request.cid.clone(), info, started: false, heard: false, demand: Demand::default() }
+        Self { cid: request.cid.clone(), info, started: false, heard: false, demand: Demand::default(), speech: 0 }
     }
 
     /// Its media arrived.

@@ -11,6 +11,7 @@ mod rights;
 mod signal;
 mod state;
 mod tracks;
+mod vitals;
 
 use crate::auth::Pass;
 use crate::media::{MediaEvent, MemberKey, RoomKey};

@@ -39,6 +39,11 @@ impl Health {
         self.failed[usize::from(!publisher)].get_or_insert(now);
     }
 
+    /// No connection has failed.
+    pub fn is_good(&self) -> bool {
+        self.failed_at().is_none() && !self.closed
+    }
+
     fn failed_at(&self) -> Option<Instant> {
         self.failed.iter().flatten().min().copied()
     }
@@ -115,6 +120,7 @@ impl Room {
         self.send(key, messages::update(everybody), Missed::Drop);
         self.send(key, messages::encode(Message::RoomUpdate(RoomUpdate { room: Some(room) })), Missed::Drop);
         self.send_token(key);
+        self.tell_who_speaks(key);
     }
 
     /// What the client believes after a resume. Its transports and their messages have survived here, so only wishes count

@@ -47,6 +47,9 @@ impl Room {
             Ask::Ping(_) => self.send(key, messages::encode(Message::Pong(unix_ms())), Missed::Drop),
             Ask::PingReq(ping) => {
                 let pong = Pong { last_ping_timestamp: ping.timestamp, timestamp: unix_ms() };
+                if let (Some(member), Ok(rtt_ms)) = (self.members.get_mut(&key), u64::try_from(ping.rtt)) {
+                    member.vitals.round_trip(std::time::Duration::from_millis(rtt_ms));
+                }
                 self.send(key, messages::encode(Message::PongResp(pong)), Missed::Drop);
             }
             Ask::SyncState(state) => self.sync_state(key, &state),

@@ -38,6 +38,8 @@ pub struct Room {
     sid: String,
     created_unix_ms: u64,
     empty_since: Option<Instant>,
+    /// When connections were last rated.
+    pub(super) rated: Instant,
     /// Somebody who may create it was in: until then it is not open to others.
     created: bool,
     /// When the present input is handled.
@@ -67,6 +69,7 @@ impl Room {
             sid: crate::ids::room_sid(),
             created_unix_ms: auth::unix_ms(),
             empty_since: Some(now),
+            rated: now,
             created: false,
             now,
             failed: Vec::new(),
@@ -128,6 +131,7 @@ impl Room {
             }
             self.tick_health(now, key);
         }
+        self.rate_connections(now);
         self.reap();
         match self.empty_since {
             Some(since) => now.duration_since(since) < self.shared.config.departure_timeout,
@@ -198,6 +202,7 @@ impl Room {
             }
         }
         self.tell_others(key);
+        self.tell_who_speaks(key);
     }
 
     fn join_refusal(&self, joiner: &Joiner) -> Option<Refused> {
@@ -283,6 +288,8 @@ impl Room {
             }
             MediaEvent::TrackStarted { sid, codec_mime } => self.track_started(key, &sid, &codec_mime),
             MediaEvent::TrackLayers { sid, mid, layers } => self.track_layers(key, &sid, &mid, &layers),
+            MediaEvent::Speaking { sid, level } => self.speaking(key, &sid, level),
+            MediaEvent::Loss { publisher, percent } => member.vitals.lost(publisher, percent),
             MediaEvent::TrackEnded { sid } => self.track_ended(key, &sid),
             MediaEvent::Resumed { last_sequence } => self.resumed(key, last_sequence),
             MediaEvent::Closed { publisher } => self.transport_closed(key, publisher),

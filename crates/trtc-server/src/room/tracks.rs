@@ -112,6 +112,11 @@ impl Room {
     /// The publisher withdrew a track.
     pub(super) fn track_ended(&mut self, key: MemberKey, sid: &str) {
         let Some(member) = self.members.get_mut(&key) else { return };
+        let spoke = member.track(sid).is_some_and(|track| std::mem::take(&mut track.speech) > 0);
+        if spoke {
+            self.tell_speech(key);
+        }
+        let Some(member) = self.members.get_mut(&key) else { return };
         let before = member.tracks.len();
         member.tracks.retain(|t| t.info.sid != sid);
         if member.tracks.len() == before {
