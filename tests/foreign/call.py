@@ -13,7 +13,7 @@ def ordered(numbers):
 
 
 def main(kind):
-    checks, server, picture = Checks(), Server(kind), clip()
+    checks, server, picture = Checks(), Server(kind), clip(seconds=30)
     ours = member(server, "call", "ours", "--publish", "pattern", "--subscribe", "--seconds", "36")
     checks.that(ours.wait("joined", 10), "our member joins")
     time.sleep(1)

@@ -42,7 +42,7 @@ class Picture:
             if code is None:
                 continue
             self.indices.append(code[1])
-            if self.clip is not None and len(luma) == height and (width, height) == (self.clip.width, self.clip.height):
+            if self.clip is not None and code[1] < self.clip.count and len(luma) == height and (width, height) == (self.clip.width, self.clip.height):
                 sent = self.clip.luma(code[1])
                 below = timecode.code_rows(height)  # the code carries the sender's clock; the rest is known
                 error = np.mean((luma[below:].astype(float) - sent[below:]) ** 2)

@@ -50,7 +50,7 @@ class Clip:
     def __init__(self, path, width, height, fps):
         self.width, self.height, self.fps = width, height, fps
         self.size = width * height + 2 * ((width + 1) // 2) * ((height + 1) // 2)
-        self.data = np.fromfile(path, np.uint8)
+        self.data = np.memmap(path, np.uint8, mode="r")
         self.count = len(self.data) // self.size
 
     def frame(self, index):

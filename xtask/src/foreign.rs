@@ -48,6 +48,7 @@ const SUITES: &[Suite] = &[
         args: &["livekit"],
         needs: &[Need::Python, Need::LivekitServer],
     },
+    Suite { name: "simulcast, trtc serve", script: "tests/foreign/layers.py", args: &["trtc"], needs: &[Need::Python] },
     Suite {
         name: "browser client, trtc serve",
         script: "tests/foreign/browser.py",

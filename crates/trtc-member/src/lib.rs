@@ -62,7 +62,7 @@ pub trait MemberSink: Send + Sync {
     fn audio(&self, audio: ReceivedAudio);
     /// The encoder of this track's layer (0 is the smallest, or the only one) should make a key frame soon.
     fn key_frame_wanted(&self, cid: &str, layer: usize);
-    /// What the server believes the uplink can carry.
+    /// What the uplink can carry for all tracks: by the server's word (REMB), or by the loss that it reports.
     fn bitrate_estimate(&self, bps: u32);
 }
 

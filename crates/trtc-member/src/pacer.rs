@@ -70,6 +70,11 @@ impl Pacer {
         if self.queue.is_empty() { None } else { self.next }
     }
 
+    /// What comes in, smoothed, in bits per second.
+    pub fn rate_bps(&self) -> u64 {
+        self.rate_bps
+    }
+
     fn measure(&mut self, now: Instant, bytes: u64) {
         let start = *self.window_start.get_or_insert(now);
         self.window_bytes += bytes;

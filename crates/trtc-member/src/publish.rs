@@ -8,9 +8,9 @@ use crate::{Delivery, EncodedAudio};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 use trtc_peer::{Peer, SectionId, SendParams, SendTrack};
-use trtc_rtp::RtpPacket;
 use trtc_rtp::h264::Packetizer;
 use trtc_rtp::rtcp::{self, ReportBlock, Rtcp};
+use trtc_rtp::{LossControl, RtpPacket};
 use trtc_session::{LocalTrack, RIDS};
 use trtc_types::{CodecKind, EncodedVideo, Error, MediaKind, Result};
 
@@ -35,6 +35,7 @@ pub(crate) struct Publish {
     transport_sequence: u16,
     next_report: Option<Instant>,
     rtt: Option<Duration>,
+    loss: LossControl,
     pub sent_bytes: u64,
 }
 
@@ -60,6 +61,7 @@ impl Publish {
             transport_sequence: 0,
             next_report: None,
             rtt: None,
+            loss: LossControl::default(),
             sent_bytes: 0,
         }
     }
@@ -260,7 +262,14 @@ impl Publish {
         for packet in rtcp::parse(datagram) {
             match packet {
                 Rtcp::SenderReport { reports, .. } | Rtcp::ReceiverReport { reports, .. } => {
-                    reports.for_each(|block| self.report_block(now, &block));
+                    let (mut lost, mut sent) = (0.0, 0.0);
+                    for block in reports {
+                        if let Some(packets) = self.report_block(now, &block) {
+                            lost += f32::from(block.fraction_lost) / 256.0 * packets as f32;
+                            sent += packets as f32;
+                        }
+                    }
+                    self.steer(now, lost, sent, told);
                 }
                 Rtcp::Nack { media_ssrc, lost } => self.repeat(now, media_ssrc, lost, out),
                 Rtcp::Pli { media_ssrc } => self.key_frame_asked(now, media_ssrc, told),
@@ -310,10 +319,20 @@ impl Publish {
         }
     }
 
-    fn report_block(&mut self, now: Instant, block: &ReportBlock) {
-        let Some(stream) = self.tracks.values_mut().flat_map(|t| &mut t.streams).find(|s| s.ssrc == block.ssrc) else {
+    /// Loss says what may be sent: `lost` of `sent` packets.
+    fn steer(&mut self, now: Instant, lost: f32, sent: f32, told: &mut VecDeque<Delivery>) {
+        if sent <= 0.0 {
             return;
-        };
+        }
+        if let Some(bps) = self.loss.report(now, lost / sent * 100.0, self.pacer.rate_bps()) {
+            told.push_back(Delivery::Bitrate(bps));
+        }
+    }
+
+    /// Takes a report in; how many packets it is about.
+    fn report_block(&mut self, now: Instant, block: &ReportBlock) -> Option<u64> {
+        let stream = self.tracks.values_mut().flat_map(|t| &mut t.streams).find(|s| s.ssrc == block.ssrc)?;
+        let packets = stream.since_report();
         stream.known();
         stream.stats.loss_percent = f32::from(block.fraction_lost) * 100.0 / 256.0;
         stream.stats.lost = i64::from(block.cumulative_lost);
@@ -325,6 +344,7 @@ impl Publish {
                 self.rtt = Some(Duration::from_micros(u64::from(passed) * 1_000_000 / 65_536));
             }
         }
+        Some(packets)
     }
 
     fn repeat(&mut self, now: Instant, ssrc: u32, lost: impl Iterator<Item = u16>, out: &mut Outbound<'_>) {

@@ -28,6 +28,8 @@ pub(crate) struct RtpStream {
     key_request_waits: bool,
     packets: u32,
     octets: u32,
+    /// Packets sent when the latest report came.
+    reported: u64,
     pub stats: LocalTrackStats,
 }
 
@@ -47,6 +49,7 @@ impl RtpStream {
             key_request_waits: false,
             packets: 0,
             octets: 0,
+            reported: 0,
             stats: LocalTrackStats {
                 cid: cid.to_owned(),
                 rid: rid.unwrap_or_default().to_owned(),
@@ -76,6 +79,11 @@ impl RtpStream {
     /// The other side named the SSRC.
     pub fn known(&mut self) {
         self.known = true;
+    }
+
+    /// Packets sent since the latest report, which is now.
+    pub fn since_report(&mut self) -> u64 {
+        self.stats.packets - std::mem::replace(&mut self.reported, self.stats.packets)
     }
 
     /// The next packet; its moment of sending is stamped later. `level` is an audio level as of RFC 6464.

@@ -7,6 +7,7 @@
 pub mod feedback;
 pub mod h264;
 pub mod key_frame;
+pub mod loss_control;
 pub mod nack;
 pub mod packet;
 pub mod quality;
@@ -18,6 +19,7 @@ pub mod video_receiver;
 pub mod vp8;
 
 pub use feedback::TransportFeedbackRecorder;
+pub use loss_control::LossControl;
 pub use nack::NackGenerator;
 pub use packet::{
     RtpHeader, RtpPacket, is_rtcp, set_marker, set_payload_type, set_sequence, set_ssrc, set_timestamp, write_rtp,

@@ -21,15 +21,21 @@ pub const LOST: (Quality, f32) = (Quality::Lost, 1.0);
 /// Robustness of a codec with loss concealment against random loss (Bpl of G.711 with it, ITU-T G.113 appendix I).
 const LOSS_ROBUSTNESS: f32 = 25.1;
 
-/// Rates loss (0..=100 %) and round trip; without impairment the score is 4.5, the largest of the scale.
+/// The transmission rating, 0..=100, for loss (0..=100 %) and round trip.
 #[must_use]
-pub fn rate(loss_percent: f32, round_trip: Duration) -> (Quality, f32) {
+pub fn rating(loss_percent: f32, round_trip: Duration) -> f32 {
     let loss = loss_percent.clamp(0.0, 100.0);
     let by_loss = 95.0 * loss / (loss + LOSS_ROBUSTNESS);
     // The usual short form of the model's delay impairment (Cole and Rosenbluth, SIGCOMM CCR 31-2, 2001).
     let delay_ms = (round_trip.as_secs_f32() * 500.0).min(10_000.0);
     let by_delay = 0.024 * delay_ms + 0.11 * (delay_ms - 177.3).max(0.0);
-    let rating = (100.0 - by_loss - by_delay).clamp(0.0, 100.0);
+    (100.0 - by_loss - by_delay).clamp(0.0, 100.0)
+}
+
+/// As [`rating`], as a step and as a score; without impairment that is 4.5, the largest of the scale.
+#[must_use]
+pub fn rate(loss_percent: f32, round_trip: Duration) -> (Quality, f32) {
+    let rating = rating(loss_percent, round_trip);
     // G.107 annex B.
     let score = 1.0 + 0.035 * rating + rating * (rating - 60.0) * (100.0 - rating) * 7e-6;
     let quality = match rating {

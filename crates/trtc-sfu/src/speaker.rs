@@ -64,6 +64,7 @@ impl SpeakerLevel {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "tests may read a clock")]
 mod tests {
     use super::*;
 
