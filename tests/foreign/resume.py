@@ -16,7 +16,7 @@ import timecode
 from rig import HERE, TRTC, Checks, Lines, clip, log_file, mint
 
 WIDTH, HEIGHT, FPS = 320, 180, 15
-STAY = 150
+STAY = 400
 KEY, SECRET = "testkey", "a-secret-of-the-tests-with-enough-characters"
 CAUSES = ["WebSocket cut", "changed address", "path dead 8 s", "server restart"]
 
@@ -71,12 +71,12 @@ class Pair:
         room = f"room{number}"
         self.near = join(network.at_server(), server, room, "near")
         self.far = start(network.client(number), server, room)
-        self.figures = {}
+        self.figures, self.in_call = {}, False
 
     def ready(self):
-        joined = self.far.wait("joined", 40) and self.near.wait("joined", 10)
-        flows = joined and self.messages_after(self.near, 0, 30) and self.picture_after(0, 30)
-        return self.checks.that(flows, f"{self.name} is in a call")
+        joined = self.far.wait("joined", 60) and self.near.wait("joined", 10)
+        flows = joined and self.messages_after(self.near, 0, 60) and self.picture_after(0, 60)
+        self.in_call = self.checks.that(flows, f"{self.name} is in a call")
 
     def after(self, lines, begin, timeout, fits):
         """Seconds from `begin` to the first event that fits, or None."""
@@ -204,7 +204,8 @@ def main():
     only = os.environ.get("TRTC_RESUME_ONLY", "")
     wanted = [w for w in wanted if only in w[0]]
     pairs = [Pair(checks, network, n, name, servers[kind], start) for n, (name, kind, start) in enumerate(wanted, 1)]
-    pairs = [pair for pair in pairs if pair.ready()]
+    all_of(pairs, Pair.ready)
+    pairs = [pair for pair in pairs if pair.in_call]
     for act in (Pair.cut_websocket, Pair.change_address, Pair.dead_path):
         all_of(pairs, act)
         time.sleep(1)
