@@ -748,6 +748,11 @@ typedef struct {
    for; `total` is that of the mixed playout. One that was not delivered yet is replaced.
    */
   void (*on_user_voice_volume)(void *user_data, const trtc_volume_info *const *users, uint32_t count, uint32_t total);
+  /*
+   `trtc_cloud_switch_role()` ended: `TRTC_OK`, or `TRTC_ERR_*` and the role is as it was. `message` is a sentence for
+   people: why, or with `TRTC_OK` what could not be done; or "".
+   */
+  void (*on_switch_role)(void *user_data, int32_t code, const char *message);
 } trtc_callbacks;
 
 /*
@@ -780,7 +785,7 @@ typedef struct {
    */
   uint32_t struct_size;
   /*
-   TRTC application id. Only with `user_sig`, ignored with a token. Default 0.
+   TRTC application id 1..4294967295. Required with `user_sig`, ignored with a token. Default 0.
    */
   uint32_t sdk_app_id;
   /*
@@ -789,15 +794,16 @@ typedef struct {
    */
   const char *server_url;
   /*
-   LiveKit token, required for now: names room and user, so that nothing else is needed. Default NULL.
+   LiveKit token: names room and user, so that nothing else is needed, and wins over `user_sig`. Default NULL.
    */
   const char *access_token;
   /*
-   User id, 1 to 256 bytes. With a token NULL or the token's. Default NULL.
+   User id, 1 to 256 bytes. Required with `user_sig`; with a token NULL or the token's. Default NULL.
    */
   const char *user_id;
   /*
-   TRTC ticket. Not supported yet: `TRTC_ERR_NOT_SUPPORTED`. Default NULL.
+   TRTC ticket (UserSig) of `user_id`, at most 4096 bytes; the server must know tickets. Needed without a token. Default
+   NULL.
    */
   const char *user_sig;
   /*
@@ -816,6 +822,11 @@ typedef struct {
    Nonzero allows `http://` and `ws://` to other machines. Default 0.
    */
   trtc_bool allow_plain;
+  /*
+   PrivateMapKey of `user_id` for the room, at most 4096 bytes; for applications with advanced permission control.
+   Ignored with a token. Default NULL.
+   */
+  const char *private_map_key;
 } trtc_enter_params;
 
 /*
@@ -1228,11 +1239,16 @@ TRTC_API void trtc_pattern_source_init(trtc_pattern_source *params, uint32_t siz
 /*
  Enters a room. The outcome comes by `on_enter_room`.
 
- `scene` is `TRTC_APP_SCENE_*`. Sources that run are published by themselves. Errors, at once:
- `TRTC_ERR_ENTER_ROOM_REFUSED` (in a room already, entering or leaving), `TRTC_ERR_ROOM_PARAM_NULL` (`server_url` or
- `access_token` is missing), `TRTC_ERR_INVALID_PARAMETER` (`server_url`, `role`, `scene`), `TRTC_ERR_INVALID_ROOM_ID` and
- `TRTC_ERR_INVALID_USER_ID` (malformed, or not the token's), `TRTC_ERR_INVALID_USER_SIG` (`access_token` is no token),
- `TRTC_ERR_NOT_SUPPORTED` (`user_sig`), `TRTC_ERR_FAILED` (the system gives no thread). Any thread. Since 0.1.
+ `scene` is `TRTC_APP_SCENE_*`. Sources that run are published by themselves. Without `access_token` the `user_sig` is first
+ exchanged for one at the server; that does not block, takes at most 10 s, and its refusals come by `on_enter_room` too:
+ `TRTC_ERR_USER_SIG_CHECK_FAILED`, `TRTC_ERR_INVALID_PRIVATE_MAPKEY`, `TRTC_ERR_NO_RIGHT_TO_ENTER_ROOM`,
+ `TRTC_ERR_NO_RIGHT_TO_CREATE_ROOM`, `TRTC_ERR_INVALID_SDK_APPID`, `TRTC_ERR_NOT_SUPPORTED` (the server knows no tickets).
+
+ Errors, at once: `TRTC_ERR_ENTER_ROOM_REFUSED` (in a room already, entering or leaving), `TRTC_ERR_ROOM_PARAM_NULL`
+ (`server_url`, or both of `access_token` and `user_sig`, missing), `TRTC_ERR_INVALID_PARAMETER` (`server_url`, `role`,
+ `scene`), `TRTC_ERR_INVALID_ROOM_ID`, `TRTC_ERR_INVALID_USER_ID` and `TRTC_ERR_INVALID_SDK_APPID` (malformed, missing with
+ a `user_sig`, or not the token's), `TRTC_ERR_INVALID_USER_SIG` (`access_token` is no token, `user_sig` too long),
+ `TRTC_ERR_INVALID_PRIVATE_MAPKEY` (too long), `TRTC_ERR_FAILED` (the system gives no thread). Any thread. Since 0.1.
  */
 TRTC_API
 trtc_result trtc_cloud_enter_room(trtc_cloud *cloud,
@@ -1246,6 +1262,30 @@ trtc_result trtc_cloud_enter_room(trtc_cloud *cloud,
  */
 TRTC_API
 trtc_result trtc_cloud_exit_room(trtc_cloud *cloud);
+
+/*
+ Becomes anchor or audience (`TRTC_ROLE_*`) in a live or voice chat scene. The outcome comes by `on_switch_role`.
+
+ `private_map_key` is for applications with advanced permission control; NULL or "" for the one that is known. Audience
+ members are not told of to others, and what they send ends; sources go on running and are published when they become
+ anchor. Entered with `user_sig` the server decides: who asks to be anchor with an expired PrivateMapKey is removed
+ (`on_exit_room` 1). With an `access_token` of another server the library itself stops sending, and `on_switch_role` says
+ what could not be done. Errors: `TRTC_ERR_REFUSED` (outside of rooms, in a call scene, or an earlier call is under way),
+ `TRTC_ERR_INVALID_PARAMETER` (`role`), `TRTC_ERR_INVALID_PRIVATE_MAPKEY` (longer than 4096 bytes). Any thread. Since 0.1.
+ */
+TRTC_API
+trtc_result trtc_cloud_switch_role(trtc_cloud *cloud,
+                                   int32_t role,
+                                   const char *private_map_key);
+
+/*
+ Replaces the PrivateMapKey of a member that entered with `user_sig`; what the new one no longer allows ends. A refusal comes
+ by `on_error`. Errors: `TRTC_ERR_REFUSED` (outside of rooms), `TRTC_ERR_INVALID_PRIVATE_MAPKEY` (not 1 to 4096 bytes),
+ `TRTC_ERR_NOT_SUPPORTED` (entered with an `access_token`). Any thread. Since 0.1.
+ */
+TRTC_API
+trtc_result trtc_cloud_update_private_map_key(trtc_cloud *cloud,
+                                              const char *private_map_key);
 
 /*
  Whether remote sound and pictures come by themselves (nonzero, the default of both). Before entering.

@@ -31,6 +31,7 @@ fn round_trip<M: Message + Default + PartialEq>(bytes: &[u8]) {
 fn session(bytes: &mut Bytes<'_>) {
     let token = jwt::sign(&Claims { iss: "devkey".into(), sub: "me".into(), ..Claims::default() }, "secret");
     let mut session = Session::new(SessionConfig {
+        hide_audience: true,
         token,
         auto_subscribe_audio: true,
         auto_subscribe_video: bytes.one_in(2),

@@ -89,6 +89,9 @@ pub struct trtc_callbacks {
     pub on_user_voice_volume: Option<
         unsafe extern "C" fn(user_data: *mut c_void, users: *const *const trtc_volume_info, count: u32, total: u32),
     >,
+    /// `trtc_cloud_switch_role()` ended: `TRTC_OK`, or `TRTC_ERR_*` and the role is as it was. `message` is a sentence for
+    /// people: why, or with `TRTC_OK` what could not be done; or "".
+    pub on_switch_role: Option<unsafe extern "C" fn(user_data: *mut c_void, code: i32, message: *const c_char)>,
 }
 
 sized_struct!(
@@ -118,6 +121,7 @@ sized_struct!(
         on_recv_custom_cmd_msg: None,
         on_miss_custom_cmd_msg: None,
         on_user_voice_volume: None,
+        on_switch_role: None,
     }
 );
 
@@ -256,6 +260,11 @@ impl trtc_callbacks {
                 Event::ExitRoom(reason) => {
                     if let Some(call) = self.on_exit_room {
                         call(data, reason);
+                    }
+                }
+                Event::SwitchRole { code, message } => {
+                    if let Some(call) = self.on_switch_role {
+                        call(data, code.0, c_string(&message).as_ptr());
                     }
                 }
                 Event::RemoteUserEnterRoom(user) => {

@@ -83,16 +83,17 @@ sized_struct!(trtc_cloud_options, Self { struct_size: size_of::<Self>() as u32, 
 pub struct trtc_enter_params {
     /// `sizeof(trtc_enter_params)`.
     pub struct_size: u32,
-    /// TRTC application id. Only with `user_sig`, ignored with a token. Default 0.
+    /// TRTC application id 1..4294967295. Required with `user_sig`, ignored with a token. Default 0.
     pub sdk_app_id: u32,
     /// Server, required: `https://` or `wss://`; `http://` or `ws://` only on this machine, unless `allow_plain`. Default
     /// NULL.
     pub server_url: *const c_char,
-    /// LiveKit token, required for now: names room and user, so that nothing else is needed. Default NULL.
+    /// LiveKit token: names room and user, so that nothing else is needed, and wins over `user_sig`. Default NULL.
     pub access_token: *const c_char,
-    /// User id, 1 to 256 bytes. With a token NULL or the token's. Default NULL.
+    /// User id, 1 to 256 bytes. Required with `user_sig`; with a token NULL or the token's. Default NULL.
     pub user_id: *const c_char,
-    /// TRTC ticket. Not supported yet: `TRTC_ERR_NOT_SUPPORTED`. Default NULL.
+    /// TRTC ticket (UserSig) of `user_id`, at most 4096 bytes; the server must know tickets. Needed without a token. Default
+    /// NULL.
     pub user_sig: *const c_char,
     /// Text room, 1 to 64 bytes. With a token NULL or the token's. Default NULL.
     pub str_room_id: *const c_char,
@@ -102,6 +103,9 @@ pub struct trtc_enter_params {
     pub role: i32,
     /// Nonzero allows `http://` and `ws://` to other machines. Default 0.
     pub allow_plain: trtc_bool,
+    /// PrivateMapKey of `user_id` for the room, at most 4096 bytes; for applications with advanced permission control.
+    /// Ignored with a token. Default NULL.
+    pub private_map_key: *const c_char,
 }
 sized_struct!(
     trtc_enter_params,
@@ -116,6 +120,7 @@ sized_struct!(
         room_id: 0,
         role: TRTC_ROLE_ANCHOR,
         allow_plain: 0,
+        private_map_key: null(),
     }
 );
 

@@ -4,16 +4,22 @@ use super::cloud::trtc_cloud;
 use super::guard::on_cloud;
 use super::params::trtc_enter_params;
 use super::{sized, text, trtc_bool, trtc_result};
+use std::ffi::c_char;
 use trtc_sdk::EnterParams;
 use trtc_types::{AppScene, Result, Role, RoomId};
 
 /// Enters a room. The outcome comes by `on_enter_room`.
 ///
-/// `scene` is `TRTC_APP_SCENE_*`. Sources that run are published by themselves. Errors, at once:
-/// `TRTC_ERR_ENTER_ROOM_REFUSED` (in a room already, entering or leaving), `TRTC_ERR_ROOM_PARAM_NULL` (`server_url` or
-/// `access_token` is missing), `TRTC_ERR_INVALID_PARAMETER` (`server_url`, `role`, `scene`), `TRTC_ERR_INVALID_ROOM_ID` and
-/// `TRTC_ERR_INVALID_USER_ID` (malformed, or not the token's), `TRTC_ERR_INVALID_USER_SIG` (`access_token` is no token),
-/// `TRTC_ERR_NOT_SUPPORTED` (`user_sig`), `TRTC_ERR_FAILED` (the system gives no thread). Any thread. Since 0.1.
+/// `scene` is `TRTC_APP_SCENE_*`. Sources that run are published by themselves. Without `access_token` the `user_sig` is first
+/// exchanged for one at the server; that does not block, takes at most 10 s, and its refusals come by `on_enter_room` too:
+/// `TRTC_ERR_USER_SIG_CHECK_FAILED`, `TRTC_ERR_INVALID_PRIVATE_MAPKEY`, `TRTC_ERR_NO_RIGHT_TO_ENTER_ROOM`,
+/// `TRTC_ERR_NO_RIGHT_TO_CREATE_ROOM`, `TRTC_ERR_INVALID_SDK_APPID`, `TRTC_ERR_NOT_SUPPORTED` (the server knows no tickets).
+///
+/// Errors, at once: `TRTC_ERR_ENTER_ROOM_REFUSED` (in a room already, entering or leaving), `TRTC_ERR_ROOM_PARAM_NULL`
+/// (`server_url`, or both of `access_token` and `user_sig`, missing), `TRTC_ERR_INVALID_PARAMETER` (`server_url`, `role`,
+/// `scene`), `TRTC_ERR_INVALID_ROOM_ID`, `TRTC_ERR_INVALID_USER_ID` and `TRTC_ERR_INVALID_SDK_APPID` (malformed, missing with
+/// a `user_sig`, or not the token's), `TRTC_ERR_INVALID_USER_SIG` (`access_token` is no token, `user_sig` too long),
+/// `TRTC_ERR_INVALID_PRIVATE_MAPKEY` (too long), `TRTC_ERR_FAILED` (the system gives no thread). Any thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_cloud_enter_room(
     cloud: *mut trtc_cloud,
@@ -35,6 +41,42 @@ pub unsafe extern "C" fn trtc_cloud_enter_room(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_cloud_exit_room(cloud: *mut trtc_cloud) -> trtc_result {
     on_cloud(cloud, |entry| entry.cloud.exit_room())
+}
+
+/// Becomes anchor or audience (`TRTC_ROLE_*`) in a live or voice chat scene. The outcome comes by `on_switch_role`.
+///
+/// `private_map_key` is for applications with advanced permission control; NULL or "" for the one that is known. Audience
+/// members are not told of to others, and what they send ends; sources go on running and are published when they become
+/// anchor. Entered with `user_sig` the server decides: who asks to be anchor with an expired PrivateMapKey is removed
+/// (`on_exit_room` 1). With an `access_token` of another server the library itself stops sending, and `on_switch_role` says
+/// what could not be done. Errors: `TRTC_ERR_REFUSED` (outside of rooms, in a call scene, or an earlier call is under way),
+/// `TRTC_ERR_INVALID_PARAMETER` (`role`), `TRTC_ERR_INVALID_PRIVATE_MAPKEY` (longer than 4096 bytes). Any thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trtc_cloud_switch_role(
+    cloud: *mut trtc_cloud,
+    role: i32,
+    private_map_key: *const c_char,
+) -> trtc_result {
+    on_cloud(cloud, |entry| {
+        // SAFETY: the host promises NUL-terminated text.
+        let key = unsafe { text::optional(private_map_key, "private_map_key") }?.unwrap_or_default();
+        entry.cloud.switch_role(one_of::<Role>("role", role)?, &key)
+    })
+}
+
+/// Replaces the PrivateMapKey of a member that entered with `user_sig`; what the new one no longer allows ends. A refusal comes
+/// by `on_error`. Errors: `TRTC_ERR_REFUSED` (outside of rooms), `TRTC_ERR_INVALID_PRIVATE_MAPKEY` (not 1 to 4096 bytes),
+/// `TRTC_ERR_NOT_SUPPORTED` (entered with an `access_token`). Any thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trtc_cloud_update_private_map_key(
+    cloud: *mut trtc_cloud,
+    private_map_key: *const c_char,
+) -> trtc_result {
+    on_cloud(cloud, |entry| {
+        // SAFETY: the host promises NUL-terminated text.
+        let key = unsafe { text::optional(private_map_key, "private_map_key") }?.unwrap_or_default();
+        entry.cloud.update_private_map_key(&key)
+    })
 }
 
 /// Whether remote sound and pictures come by themselves (nonzero, the default of both). Before entering.
@@ -70,5 +112,6 @@ unsafe fn enter_params(given: &trtc_enter_params) -> Result<EnterParams> {
         room,
         role: one_of::<Role>("role", given.role)?,
         allow_plain: given.allow_plain != 0,
+        private_map_key: read(given.private_map_key, "private_map_key")?,
     })
 }

@@ -32,6 +32,8 @@ pub fn every_call(c: *mut trtc_cloud, released: &AtomicUsize) -> Vec<(&'static s
         trtc_cloud_last_error(text.as_mut_ptr(), 512, &raw mut number);
         trtc_cloud_enter_room(&raw const enter, 0);
         trtc_cloud_exit_room();
+        trtc_cloud_switch_role(20, USER);
+        trtc_cloud_update_private_map_key(USER);
         trtc_cloud_set_default_stream_recv_mode(1, 1);
         trtc_cloud_start_local_preview(null_mut());
         trtc_cloud_stop_local_preview();

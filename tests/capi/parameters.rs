@@ -206,6 +206,18 @@ fn enter(c: *mut trtc_cloud, scene: i32) -> i32 {
     unsafe { trtc_cloud_enter_room(c, &raw const params, scene) }
 }
 
+/// At most 4,096 bytes; none at all gives `when_none`.
+fn keys(when_none: i32, call: impl Fn(*mut trtc_cloud, *const c_char) -> i32) {
+    let cases = [
+        (String::new(), when_none),
+        ("k".repeat(4096), TRTC_ERR_REFUSED),
+        ("k".repeat(4097), TRTC_ERR_INVALID_PRIVATE_MAPKEY),
+    ];
+    each("private_map_key", cases, |c, value| call(c, CString::new(value.as_str()).unwrap().as_ptr()));
+    each("private_map_key", [((), when_none)], |c, ()| call(c, null()));
+    each("private_map_key", [((), TRTC_ERR_NOT_UTF8)], |c, ()| call(c, c"\xff".as_ptr()));
+}
+
 fn command(c: *mut trtc_cloud, id: i32, size: u32, flags: (i32, i32)) -> i32 {
     unsafe { trtc_cloud_send_custom_cmd_msg(c, id, [0u8; 1001].as_ptr(), size, flags.0, flags.1) }
 }
@@ -297,6 +309,13 @@ rows! {
     trtc_cloud_enter_room {
         params => structs::<trtc_enter_params>("params", TRTC_ERR_ROOM_PARAM_NULL, BAD, |c, p| unsafe { trtc_cloud_enter_room(c, p, 0) });
         scene => each("scene", [(-1, BAD), (0, OK), (1, OK), (2, OK), (3, OK), (4, BAD)], |c, scene| enter(c, *scene));
+    }
+    trtc_cloud_switch_role {
+        role => each("role", [(0, BAD), (19, BAD), (20, TRTC_ERR_REFUSED), (21, TRTC_ERR_REFUSED), (22, BAD)], |c, role| unsafe { trtc_cloud_switch_role(c, *role, null()) });
+        private_map_key => keys(TRTC_ERR_REFUSED, |c, key| unsafe { trtc_cloud_switch_role(c, 20, key) });
+    }
+    trtc_cloud_update_private_map_key {
+        private_map_key => keys(TRTC_ERR_INVALID_PRIVATE_MAPKEY, |c, key| unsafe { trtc_cloud_update_private_map_key(c, key) });
     }
     trtc_cloud_set_default_stream_recv_mode {
         auto_recv_audio => any_bool(|c, on| unsafe { trtc_cloud_set_default_stream_recv_mode(c, on, 1) });

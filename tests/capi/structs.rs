@@ -275,7 +275,7 @@ fields! {
             let without_token = |p: &mut trtc_enter_params, (): &()| {
                 (p.access_token, p.user_sig) = (null(), c"a ticket".as_ptr());
             };
-            field("user_sig", enterable, enter, without_token, [((), TRTC_ERR_NOT_SUPPORTED)]);
+            field("user_sig", enterable, enter, without_token, [((), TRTC_ERR_INVALID_SDK_APPID)]);
         };
         str_room_id => enter_text("str_room_id", |p, text| p.str_room_id = text, &[
             (None, OK), (Some(""), OK), (Some("r"), OK), (Some("other"), TRTC_ERR_INVALID_ROOM_ID),
@@ -292,6 +292,9 @@ fields! {
             field("room_id", enterable, enter, number, [(u32::MAX - 1, OK), (1, bad)]);
         };
         role => field("role", enterable, enter, |p, role| p.role = *role, [(0, BAD), (19, BAD), (20, OK), (21, OK), (22, BAD)]);
+        private_map_key => enter_text("private_map_key", |p, text| p.private_map_key = text, &[
+            (None, OK), (Some(""), OK), (Some("a key"), OK),
+        ]);
         allow_plain => for (url, allow, expected) in [
             (c"ws://192.0.2.1:9", 0, BAD), (c"ws://192.0.2.1:9", 1, OK), (c"ws://192.0.2.1:9", -1, OK), (c"ws://127.0.0.1:9", 0, OK),
         ] {

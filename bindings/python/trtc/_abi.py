@@ -55,10 +55,11 @@ callbacks = _struct(
     on_connection_recovery=_callback(),
     on_recv_custom_cmd_msg=_callback(c_char_p, c_int32, c_uint32, POINTER(c_uint8), c_uint32),
     on_miss_custom_cmd_msg=_callback(c_char_p, c_int32, c_int32, c_int32),
-    on_user_voice_volume=_callback(POINTER(POINTER(volume_info)), c_uint32, c_uint32))
+    on_user_voice_volume=_callback(POINTER(POINTER(volume_info)), c_uint32, c_uint32),
+    on_switch_role=_callback(c_int32, c_char_p))
 cloud_options = _struct("trtc_cloud_options", pull_events=c_int32)
 enter_params = _struct("trtc_enter_params", sdk_app_id=c_uint32, server_url=c_char_p, access_token=c_char_p, user_id=c_char_p,
-    user_sig=c_char_p, str_room_id=c_char_p, room_id=c_uint32, role=c_int32, allow_plain=c_int32)
+    user_sig=c_char_p, str_room_id=c_char_p, room_id=c_uint32, role=c_int32, allow_plain=c_int32, private_map_key=c_char_p)
 video_enc_param = _struct("trtc_video_enc_param", video_resolution=c_int32, res_mode=c_int32, video_fps=c_uint32,
     video_bitrate_kbps=c_uint32, min_video_bitrate_kbps=c_uint32, width=c_uint32, height=c_uint32)
 video_frame = _struct("trtc_video_frame", pixel_format=c_int32, width=c_uint32, height=c_uint32, planes=POINTER(c_uint8) * 3,

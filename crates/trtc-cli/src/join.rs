@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use trtc_media::convert;
-use trtc_sdk::types::{AppScene, AudioQuality, I420, Role, StreamType, UserId};
+use trtc_sdk::types::{AppScene, AudioQuality, I420, Role, RoomId, StreamType, UserId};
 use trtc_sdk::{Cloud, CloudOptions, EnterParams, Event, FileSource, PatternSource, VideoEncoderParam};
 
 /// Arguments of `trtc join`.
@@ -30,10 +30,22 @@ pub struct Arguments {
     /// User for --dev or --user-sig.
     #[arg(long, default_value = "me")]
     user: String,
-    /// A UserSig ticket. Not supported yet.
-    #[arg(long)]
+    /// A UserSig of --user, as `trtc token usersig` makes it; enters --room or --room-id of --sdk-app-id.
+    #[arg(long, conflicts_with = "dev", allow_hyphen_values = true)]
     user_sig: Option<String>,
-    /// anchor or audience.
+    /// Numeric room for --user-sig, instead of --room.
+    #[arg(long, requires = "user_sig")]
+    room_id: Option<u32>,
+    /// Application for --user-sig.
+    #[arg(long, default_value_t = trtc_server::ServerConfig::dev_application().0)]
+    sdk_app_id: u32,
+    /// A PrivateMapKey for --user-sig, as `trtc token privatemapkey` makes it.
+    #[arg(long, requires = "user_sig", allow_hyphen_values = true)]
+    private_map_key: Option<String>,
+    /// Becomes audience, or anchor, at this second.
+    #[arg(long)]
+    switch_role_at: Option<u32>,
+    /// anchor or audience; the audience is in a live scene.
     #[arg(long, default_value = "anchor", value_parser = ["anchor", "audience"])]
     role: String,
     /// pattern, none, or a file (.h264, .y4m, .yuv, .wav).
@@ -116,7 +128,7 @@ struct Stay {
 /// # Errors
 /// A sentence: bad arguments, a refused entry, or a connection that was lost for good.
 pub fn run(arguments: &Arguments) -> Result<(), String> {
-    let token = access_token(arguments)?;
+    let params = entry(arguments)?;
     let remotes: Remotes = Arc::default();
     let start = Instant::now();
     let (events_in, events) = sync_channel(EVENTS_CAP);
@@ -128,10 +140,8 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     start_sending(&cloud, arguments)?;
     cloud.set_prior_remote_video_stream_type(watched(arguments, 0)).map_err(said)?;
     cloud.set_default_stream_recv_mode(arguments.subscribe, arguments.subscribe).map_err(said)?;
-    let mut params = EnterParams::with_token(&arguments.url, &token);
-    params.allow_plain = arguments.allow_plain;
-    params.role = if arguments.role == "audience" { Role::Audience } else { Role::Anchor };
-    cloud.enter_room(&params, AppScene::VideoCall).map_err(said)?;
+    let with_roles = params.role == Role::Audience || arguments.switch_role_at.is_some();
+    cloud.enter_room(&params, if with_roles { AppScene::Live } else { AppScene::VideoCall }).map_err(said)?;
 
     let mut stay = Stay::default();
     live(&cloud, arguments, &events, &remotes, start, &mut stay);
@@ -146,15 +156,29 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     finish(arguments, &remotes, &stay)
 }
 
-fn access_token(arguments: &Arguments) -> Result<String, String> {
-    if arguments.user_sig.is_some() {
-        return Err("--user-sig is not supported yet: use --token or --dev".to_owned());
-    }
-    match &arguments.token {
-        Some(token) => Ok(token.clone()),
-        None if arguments.dev => Ok(token::development(&arguments.room, &arguments.user)),
-        None => Err("one of --token and --dev is needed".to_owned()),
-    }
+fn entry(arguments: &Arguments) -> Result<EnterParams, String> {
+    let role = if arguments.role == "audience" { Role::Audience } else { Role::Anchor };
+    let token = match (&arguments.token, &arguments.user_sig) {
+        (Some(token), _) => token.clone(),
+        (None, Some(_)) => String::new(),
+        (None, None) if arguments.dev => token::development(&arguments.room, &arguments.user),
+        (None, None) => return Err("one of --token, --user-sig and --dev is needed".to_owned()),
+    };
+    let allow_plain = arguments.allow_plain;
+    let params = EnterParams { role, allow_plain, ..EnterParams::with_token(&arguments.url, &token) };
+    let Some(user_sig) = &arguments.user_sig else { return Ok(params) };
+    let room = match arguments.room_id {
+        Some(number) => RoomId::number(number),
+        None => RoomId::text(&arguments.room),
+    };
+    Ok(EnterParams {
+        user_sig: user_sig.clone(),
+        sdk_app_id: arguments.sdk_app_id,
+        user_id: arguments.user.clone(),
+        room: Some(room.map_err(said)?),
+        private_map_key: arguments.private_map_key.clone().unwrap_or_default(),
+        ..params
+    })
 }
 
 fn listen(cloud: &Cloud, remotes: &Remotes) -> Result<(), String> {
@@ -168,7 +192,7 @@ fn listen(cloud: &Cloud, remotes: &Remotes) -> Result<(), String> {
 }
 
 fn start_sending(cloud: &Cloud, arguments: &Arguments) -> Result<(), String> {
-    if arguments.publish == "none" || arguments.role == "audience" {
+    if arguments.publish == "none" || (arguments.role == "audience" && arguments.switch_role_at.is_none()) {
         return Ok(());
     }
     let raw = arguments.publish.ends_with(".yuv");
@@ -219,6 +243,7 @@ fn live(
     let mut end = start + Duration::from_secs(u64::from(arguments.seconds));
     let mut next_message = start;
     let mut mute = arguments.mute_at.map(|at| (start + Duration::from_secs(u64::from(at)), true));
+    let mut switch_role = arguments.switch_role_at;
     let mut line = Instant::now();
     let mut changes = 0;
     while Instant::now() < end && stay.ended.is_none() {
@@ -244,6 +269,16 @@ fn live(
             mute = on.then(|| (now + Duration::from_secs(1), false));
         }
         let stayed = end.checked_sub(Duration::from_secs(u64::from(arguments.seconds))).map(|from| now - from);
+        if let (Some(at), Some(stayed)) = (switch_role, stayed)
+            && stay.join_ms.is_some()
+            && stayed >= Duration::from_secs(u64::from(at))
+        {
+            switch_role = None;
+            let other = if arguments.role == "audience" { Role::Anchor } else { Role::Audience };
+            if let Err(error) = cloud.switch_role(other, "") {
+                stay.ended = Some(error.to_string());
+            }
+        }
         if let (Some(at), Some(stayed)) = (arguments.switch_at.get(changes), stayed)
             && stay.join_ms.is_some()
             && stayed >= Duration::from_secs(u64::from(*at))
@@ -321,6 +356,7 @@ fn as_json(event: &Event) -> Option<Value> {
         Event::EnterRoom(ms) if *ms > 0 => json!({"event": "joined", "ms": ms}),
         Event::EnterRoom(code) => json!({"event": "join_failed", "code": code}),
         Event::ExitRoom(reason) => json!({"event": "left", "reason": reason}),
+        Event::SwitchRole { code, message } => json!({"event": "switch_role", "code": code.0, "message": message}),
         Event::RemoteUserEnterRoom(u) => json!({"event": "user_entered", "user": user(u)}),
         Event::RemoteUserLeaveRoom(u, reason) => {
             json!({"event": "user_left", "user": user(u), "reason": *reason as i32})

@@ -1,4 +1,4 @@
-//! The `trtc` command: a server for development, members in a terminal, tokens.
+//! The `trtc` command: a server, members in a terminal, tokens.
 #![forbid(unsafe_code)]
 
 mod demo;
@@ -30,7 +30,7 @@ enum Command {
     Demo(demo::Arguments),
     /// Write the built-in test picture to a raw I420 file.
     Pattern(pattern::Arguments),
-    /// Make a LiveKit access token.
+    /// Make or check a token or a ticket.
     Token(token::Arguments),
 }
 

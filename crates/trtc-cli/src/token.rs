@@ -1,4 +1,6 @@
-//! `trtc token`: LiveKit access tokens.
+//! `trtc token`: LiveKit access tokens and TRTC tickets, made and checked.
+mod ticket;
+
 use clap::ArgAction::Set;
 use std::io::Write as _;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -8,6 +10,25 @@ use trtc_server::ServerConfig;
 /// Arguments of `trtc token`.
 #[derive(clap::Args)]
 pub struct Arguments {
+    #[command(subcommand)]
+    kind: Kind,
+}
+
+#[derive(clap::Subcommand)]
+enum Kind {
+    /// A LiveKit access token: who, where, with which rights.
+    Jwt(Box<Jwt>),
+    /// A TRTC UserSig: who.
+    Usersig(ticket::UserSig),
+    /// A TRTC PrivateMapKey: who may do what in which room.
+    Privatemapkey(ticket::PrivateMapKey),
+}
+
+#[derive(clap::Args)]
+struct Jwt {
+    /// Checks this token instead of making one, and prints what it says.
+    #[arg(long, value_name = "TOKEN")]
+    check: Option<String>,
     /// API key.
     #[arg(long, default_value = ServerConfig::dev_keys().0)]
     api_key: String,
@@ -15,10 +36,10 @@ pub struct Arguments {
     #[arg(long, default_value = ServerConfig::dev_keys().1, hide_default_value = true)]
     api_secret: String,
     /// Room to join.
-    #[arg(long)]
+    #[arg(long, required_unless_present = "check", default_value = "")]
     room: String,
     /// Identity of the member.
-    #[arg(long)]
+    #[arg(long, required_unless_present = "check", default_value = "")]
     identity: String,
     /// Display name.
     #[arg(long, default_value = "")]
@@ -49,16 +70,37 @@ pub struct Arguments {
     ttl: u64,
 }
 
-/// Prints a token.
+/// Prints a token or ticket, or what one says.
+///
+/// # Errors
+/// Why it cannot be made, or is not good.
 pub fn run(arguments: &Arguments) -> Result<(), String> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-    let token = jwt::sign(&claims(arguments, now)?, &arguments.api_secret);
-    writeln!(std::io::stdout().lock(), "{token}").map_err(|e| format!("cannot write: {e}"))
+    let text = match &arguments.kind {
+        Kind::Jwt(jwt) => jwt.run()?,
+        Kind::Usersig(ticket) => ticket.run()?,
+        Kind::Privatemapkey(ticket) => ticket.run()?,
+    };
+    writeln!(std::io::stdout().lock(), "{text}").map_err(|e| format!("cannot write: {e}"))
+}
+
+impl Jwt {
+    fn run(&self) -> Result<String, String> {
+        let Some(token) = &self.check else {
+            return Ok(jwt::sign(&claims(self, now_s())?, &self.api_secret));
+        };
+        let secret = |key: &str| (key == self.api_key).then(|| self.api_secret.clone());
+        let claims = jwt::verify(token, &secret, now_s()).map_err(|e| e.to_string())?;
+        serde_json::to_string(&claims).map_err(|e| e.to_string())
+    }
+}
+
+fn now_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
 }
 
 /// A token for a server with the public development keys: everything allowed, for one hour.
 pub fn development(room: &str, identity: &str) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    let now = now_s();
     let (key, secret) = ServerConfig::dev_keys();
     let grant = VideoGrant {
         room_join: true,
@@ -77,7 +119,7 @@ pub fn development(room: &str, identity: &str) -> String {
     jwt::sign(&claims, secret)
 }
 
-fn claims(arguments: &Arguments, now_unix_s: u64) -> Result<Claims, String> {
+fn claims(arguments: &Jwt, now_unix_s: u64) -> Result<Claims, String> {
     for (what, text) in [("--room", &arguments.room), ("--identity", &arguments.identity)] {
         if text.is_empty() || text.len() > 256 {
             return Err(format!("{what} must be 1..=256 bytes"));

@@ -59,6 +59,7 @@ fn main() {
     let decoder = Mutex::new((H264Decoder::new().unwrap(), 0, 0));
     let sink = Arc::new(Sink { start: Instant::now(), key: AtomicBool::new(false), decoder });
     let config = MemberConfig {
+        hide_audience: false,
         url: url.clone(),
         token: sign(&claims, secret),
         auto_subscribe_audio: true,

@@ -44,6 +44,7 @@ impl Core {
             token: config.token,
             auto_subscribe_audio: config.auto_subscribe_audio,
             auto_subscribe_video: config.auto_subscribe_video,
+            hide_audience: config.hide_audience,
             sdk_version: env!("CARGO_PKG_VERSION").into(),
         });
         session.connect(now);

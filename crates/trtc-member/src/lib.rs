@@ -8,6 +8,7 @@
 
 mod clock;
 mod core;
+mod door;
 mod outbound;
 mod pacer;
 mod publish;
@@ -15,12 +16,14 @@ mod receive;
 mod stats;
 mod stream;
 
+pub use door::Door;
 pub use stats::{LocalTrackStats, MemberStats, RemoteTrackStats};
-pub use trtc_session::{Event, LocalLayer, LocalTrack, RemoteTrack, TrackSettings, VideoQuality};
+pub use trtc_session::{Event, LocalLayer, LocalTrack, Privileges, RemoteTrack, TrackSettings, VideoQuality};
 
 use bytes::Bytes;
 use core::Core;
 use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -42,6 +45,8 @@ pub struct MemberConfig {
     pub auto_subscribe_video: bool,
     /// Allow signalling without TLS to another machine. Loopback is always allowed.
     pub allow_plain: bool,
+    /// Members who only watch are not told of (live scenes).
+    pub hide_audience: bool,
 }
 
 impl fmt::Debug for MemberConfig {
@@ -123,14 +128,9 @@ pub struct ReceivedAudio {
 /// `INVALID_PARAMETER` for an unusable URL, a missing token, or unencrypted signalling to another machine without `allow_plain`,
 /// `FAILED` when the net thread cannot be started.
 pub fn join(config: MemberConfig, sink: Arc<dyn MemberSink>) -> Result<Member> {
-    let base = ServerUrl::parse(&config.url)?;
+    let base = server_url(&config.url, config.allow_plain)?;
     if config.token.is_empty() {
         return Err(Error::invalid("access_token must not be empty"));
-    }
-    if !base.secure && !base.is_loopback() && !config.allow_plain {
-        return Err(Error::invalid(
-            "server_url must start with https:// or wss:// unless the server is on this machine or allow_plain is set",
-        ));
     }
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let core = Core::new(Instant::now(), unix, base, config, identity(unix)?);
@@ -139,6 +139,17 @@ pub fn join(config: MemberConfig, sink: Arc<dyn MemberSink>) -> Result<Member> {
         .map_err(|e| Error::new(Code::FAILED, format!("the network thread cannot be started: {e}")))?;
     let _ = shared.handle.set(handle);
     Ok(Member { shared })
+}
+
+/// Tokens and tickets go to this machine, or through TLS.
+fn server_url(url: &str, allow_plain: bool) -> Result<ServerUrl> {
+    let base = ServerUrl::parse(url)?;
+    if !base.secure && !base.is_loopback() && !allow_plain {
+        return Err(Error::invalid(
+            "server_url must start with https:// or wss:// unless the server is on this machine or allow_plain is set",
+        ));
+    }
+    Ok(base)
 }
 
 /// Makes the certificate of this process ahead of time. The first use of the cryptographic library takes about 50 ms, which
@@ -227,6 +238,12 @@ impl Member {
     /// Those of the session: the limits of command messages, not connected, not allowed.
     pub fn send_command(&self, cmd_id: i32, data: &[u8], reliable: bool, ordered: bool) -> Result<()> {
         self.change(|core, now| core.send_command(now, cmd_id, data, reliable, ordered))
+    }
+
+    /// Sets attributes of the own participant; an empty value deletes. Without the right to do so the server refuses, and nothing
+    /// happens.
+    pub fn set_attributes(&self, attributes: BTreeMap<String, String>) {
+        self.change(|core, now| core.session.set_attributes(now, attributes));
     }
 
     /// The counters as of now.

@@ -77,6 +77,7 @@ fn enter(url: &str, room: &str, user: &str) -> (Member, Arc<Sink>, Instant) {
     let video = VideoGrant { room_join: true, room: room.into(), ..VideoGrant::default() };
     let claims = Claims { iss: key, sub: user.into(), video: Some(video), ..Claims::default() };
     let config = MemberConfig {
+        hide_audience: false,
         url: url.into(),
         token: sign(&claims, &secret),
         auto_subscribe_audio: true,

@@ -4,7 +4,11 @@ use crate::url::ServerUrl;
 use rustls::StreamOwned;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// How often a waiting request looks whether it is still wanted.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Longest answer that is read, bytes.
 pub const ANSWER_MAX: usize = 8 << 20;
@@ -23,7 +27,8 @@ pub struct Answer {
 /// # Errors
 /// Those of the network; `InvalidData` for what is no HTTP, or above [`ANSWER_MAX`].
 pub fn get(base: &ServerUrl, path_and_query: &str, timeout: Duration) -> io::Result<Answer> {
-    request(base, "GET", path_and_query, &[], "", timeout)
+    let asked = Request { method: "GET", path: path_and_query, body: &[], content_type: "", bearer: None };
+    request(base, &asked, &Patience { until: Instant::now() + timeout, unwanted: None })
 }
 
 /// `POST path_and_query` with a body.
@@ -37,27 +42,111 @@ pub fn post(
     body: &[u8],
     timeout: Duration,
 ) -> io::Result<Answer> {
-    request(base, "POST", path_and_query, body, content_type, timeout)
+    let asked = Request { method: "POST", path: path_and_query, body, content_type, bearer: None };
+    request(base, &asked, &Patience { until: Instant::now() + timeout, unwanted: None })
 }
 
-fn request(
+/// `POST path` of JSON, which ends early with `Interrupted` when `unwanted` becomes true.
+///
+/// # Errors
+/// As [`get`]; `TimedOut` after `timeout` in all.
+pub fn post_json(
     base: &ServerUrl,
-    method: &str,
     path: &str,
+    bearer: Option<&str>,
     body: &[u8],
-    content_type: &str,
     timeout: Duration,
+    unwanted: &AtomicBool,
 ) -> io::Result<Answer> {
+    let asked = Request { method: "POST", path, body, content_type: "application/json", bearer };
+    request(base, &asked, &Patience { until: Instant::now() + timeout, unwanted: Some(unwanted) })
+}
+
+struct Request<'a> {
+    method: &'a str,
+    path: &'a str,
+    body: &'a [u8],
+    content_type: &'a str,
+    bearer: Option<&'a str>,
+}
+
+/// How long a request may take, all of it.
+#[derive(Clone, Copy)]
+struct Patience<'a> {
+    until: Instant,
+    unwanted: Option<&'a AtomicBool>,
+}
+
+impl Patience<'_> {
+    /// What is left, at most a look.
+    fn slice(&self) -> io::Result<Duration> {
+        if self.unwanted.is_some_and(|unwanted| unwanted.load(Ordering::Acquire)) {
+            return Err(io::Error::new(io::ErrorKind::Interrupted, "the request is not wanted any more"));
+        }
+        match self.until.saturating_duration_since(Instant::now()) {
+            Duration::ZERO => Err(io::Error::new(io::ErrorKind::TimedOut, "the server did not answer in time")),
+            left => Ok(left.min(LOOK_EVERY)),
+        }
+    }
+}
+
+/// A stream that waits as long as there is patience.
+struct Patient<'a> {
+    stream: TcpStream,
+    patience: Patience<'a>,
+}
+
+impl Patient<'_> {
+    fn wait<T>(&mut self, mut act: impl FnMut(&mut TcpStream) -> io::Result<T>) -> io::Result<T> {
+        loop {
+            let slice = self.patience.slice()?;
+            self.stream.set_read_timeout(Some(slice))?;
+            self.stream.set_write_timeout(Some(slice))?;
+            match act(&mut self.stream) {
+                Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {}
+                done => return done,
+            }
+        }
+    }
+}
+
+impl Read for Patient<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.wait(|stream| stream.read(buffer))
+    }
+}
+
+impl Write for Patient<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.wait(|stream| stream.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}
+
+fn request(base: &ServerUrl, asked: &Request<'_>, patience: &Patience<'_>) -> io::Result<Answer> {
+    let Request { method, path, body, content_type, bearer } = asked;
     if path.contains(|c: char| c.is_control() || c == ' ') || content_type.contains(char::is_control) {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "control characters or spaces in a request"));
     }
     let mut head =
         format!("{method} {}{path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", base.path, base.authority());
-    if method == "POST" {
+    if let Some(token) = bearer {
+        if !token.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "the token has characters that no header may have",
+            ));
+        }
+        head.push_str(&format!("Authorization: Bearer {token}\r\n"));
+    }
+    if *method == "POST" {
         head.push_str(&format!("Content-Type: {content_type}\r\nContent-Length: {}\r\n", body.len()));
     }
     head.push_str("\r\n");
-    let stream = connect(base, timeout)?;
+    let stream = Patient { stream: connect(base, patience)?, patience: *patience };
     let mut answer = Vec::new();
     if base.secure {
         exchange(StreamOwned::new(tls::connection(&base.host)?, stream), &head, body, &mut answer)?;
@@ -67,15 +156,13 @@ fn request(
     parse(&answer)
 }
 
-fn connect(base: &ServerUrl, timeout: Duration) -> io::Result<TcpStream> {
+fn connect(base: &ServerUrl, patience: &Patience<'_>) -> io::Result<TcpStream> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
     for address in base.resolve()? {
-        match TcpStream::connect_timeout(&address, timeout) {
-            Ok(stream) => {
-                stream.set_read_timeout(Some(timeout))?;
-                stream.set_write_timeout(Some(timeout))?;
-                return Ok(stream);
-            }
+        patience.slice()?;
+        let left = patience.until.saturating_duration_since(Instant::now()).max(LOOK_EVERY);
+        match TcpStream::connect_timeout(&address, left) {
+            Ok(stream) => return Ok(stream),
             Err(e) => last = e,
         }
     }
@@ -143,6 +230,23 @@ fn bad(reason: &str) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_silent_server_costs_no_more_than_the_patience() {
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let base = ServerUrl::parse(&format!("http://{}", silent.local_addr().unwrap())).unwrap();
+        let unwanted = AtomicBool::new(false);
+        let ask = |timeout| post_json(&base, "/x", Some("token"), b"{}", timeout, &unwanted).unwrap_err().kind();
+        assert_eq!(ask(Duration::from_millis(120)), io::ErrorKind::TimedOut);
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| ask(Duration::from_secs(600)));
+            unwanted.store(true, Ordering::Release);
+            assert_eq!(waiting.join().unwrap(), io::ErrorKind::Interrupted);
+        });
+        unwanted.store(false, Ordering::Release);
+        let with_space = post_json(&base, "/x", Some("a b"), b"{}", Duration::from_secs(1), &unwanted);
+        assert_eq!(with_space.unwrap_err().kind(), io::ErrorKind::InvalidInput);
+    }
 
     #[test]
     fn answers_are_read_and_lies_refused() {

@@ -1,20 +1,21 @@
 //! The calls of a cloud.
+mod entry;
 mod local;
 mod remote;
 
 use crate::dispatcher::{Dispatcher, Handler};
 use crate::events::Event;
 use crate::gate::Gate;
-use crate::params::{CloudOptions, EnterParams, VideoEncoderParam};
-use crate::room::{Phase, RoomSink, State};
+use crate::params::{CloudOptions, VideoEncoderParam};
+use crate::room::{Phase, State};
 use crate::send::audio::AudioSource;
 use crate::send::video::VideoSource;
 use crate::shared::Shared;
 use crate::threads;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use trtc_member::{Member, MemberConfig};
-use trtc_types::{AppScene, AudioQuality, Code, Error, Result, Role, StreamType, UserId};
+use trtc_member::Member;
+use trtc_types::{AudioQuality, Code, Error, Result, StreamType, UserId};
 
 /// One room membership with its local and remote streams. Dropping it is [`Cloud::close`].
 ///
@@ -79,58 +80,6 @@ impl Cloud {
     /// Ends the instance after a panic that was caught at a boundary.
     pub fn fail_internal(&self) {
         self.shared.fail(Code::INTERNAL, "a panic was caught; the instance is closed");
-    }
-
-    /// Enters a room; the outcome comes as [`Event::EnterRoom`].
-    ///
-    /// # Errors
-    /// `ENTER_ROOM_REFUSED` when not outside of rooms, `ROOM_PARAM_NULL`, `INVALID_PARAMETER`, `NOT_SUPPORTED` for tickets.
-    pub fn enter_room(&self, params: &EnterParams, scene: AppScene) -> Result<()> {
-        self.shared.check()?;
-        check_enter(params)?;
-        let mut state = self.shared.open_state()?;
-        if state.phase != Phase::Idle {
-            return Err(Error::new(Code::ENTER_ROOM_REFUSED, "already in a room, entering or leaving one"));
-        }
-        state.generation += 1;
-        let sink = Arc::new(RoomSink::new(Arc::downgrade(&self.shared), state.generation));
-        let config = MemberConfig {
-            url: params.server_url.clone(),
-            token: params.access_token.clone(),
-            auto_subscribe_audio: state.auto_audio,
-            auto_subscribe_video: state.auto_video,
-            allow_plain: params.allow_plain,
-        };
-        let member = trtc_member::join(config, sink.clone())?;
-        let live = matches!(scene, AppScene::Live | AppScene::VoiceChatRoom);
-        state.local.anchor = !live || params.role == Role::Anchor;
-        state.local.set_privilege(true);
-        state.member = Some(member);
-        state.phase = Phase::Entering;
-        drop(state);
-        self.shared.meter.clear();
-        sink.activate();
-        Ok(())
-    }
-
-    /// Leaves the room; [`Event::ExitRoom`] follows. Outside of rooms it does nothing.
-    ///
-    /// # Errors
-    /// On a closed instance.
-    pub fn exit_room(&self) -> Result<()> {
-        self.shared.check()?;
-        let member = {
-            let mut state = self.shared.state.lock();
-            if !matches!(state.phase, Phase::In | Phase::Entering) {
-                return Ok(());
-            }
-            state.phase = Phase::Exiting;
-            state.member.clone()
-        };
-        if let Some(member) = member {
-            member.leave();
-        }
-        Ok(())
     }
 
     /// Whether remote sound and pictures come by themselves (default both). Before entering.
@@ -255,32 +204,4 @@ impl Drop for Cloud {
     fn drop(&mut self) {
         self.close();
     }
-}
-
-fn check_enter(params: &EnterParams) -> Result<()> {
-    if params.server_url.is_empty() {
-        return Err(Error::new(
-            Code::ROOM_PARAM_NULL,
-            "server_url is required: https://, wss://, or http://, ws:// on loopback",
-        ));
-    }
-    if params.access_token.is_empty() {
-        if params.user_sig.is_empty() {
-            return Err(Error::new(Code::ROOM_PARAM_NULL, "access_token (or user_sig) is required"));
-        }
-        return Err(Error::not_supported("entering with user_sig is not available yet: give an access_token"));
-    }
-    let claims = trtc_proto::jwt::decode_unverified(&params.access_token)
-        .map_err(|e| Error::new(Code::INVALID_USER_SIG, format!("access_token is not a LiveKit token: {e}")))?;
-    if !params.user_id.is_empty() && params.user_id != claims.identity() {
-        return Err(Error::new(Code::INVALID_USER_ID, "user_id differs from the access_token's; it may stay empty"));
-    }
-    let room = claims.video.as_ref().map(|grant| grant.room.as_str());
-    if params.room.as_ref().is_some_and(|given| room != Some(&given.wire_name())) {
-        return Err(Error::new(
-            Code::INVALID_ROOM_ID,
-            "str_room_id or room_id differs from the access_token's; both may stay empty",
-        ));
-    }
-    Ok(())
 }

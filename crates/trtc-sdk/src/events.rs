@@ -23,6 +23,13 @@ pub enum Event {
     EnterRoom(i32),
     /// The room was left: 0 own call, 1 kicked, 2 room dismissed, 3 server abnormal.
     ExitRoom(i32),
+    /// `switch_role` ended.
+    SwitchRole {
+        /// `OK`, or why the role is as it was.
+        code: Code,
+        /// For people; with `OK` what could not be done.
+        message: String,
+    },
     /// A remote user is in the room.
     RemoteUserEnterRoom(UserId),
     /// A remote user has left the room.

@@ -211,6 +211,22 @@ impl Local {
         }
     }
 
+    /// Withdraws all tracks; sources go on running.
+    pub(crate) fn unpublish_all(&mut self, capture: &Capture, member: &Member) {
+        if let Some(cid) = self.audio.cid.take() {
+            capture.set_sending(None);
+            member.unpublish(&cid);
+        }
+        for video in &mut self.videos {
+            if let Some(cid) = video.cid.take() {
+                member.unpublish(&cid);
+            }
+            if let Some(running) = &video.running {
+                running.sender.set_sending(None);
+            }
+        }
+    }
+
     /// The server has taken a track: frames may flow, beginning with a key frame.
     pub(crate) fn published(&self, capture: &Capture, member: &Member, cid: &str) {
         if self.audio.cid.as_deref() == Some(cid) {

@@ -16,9 +16,9 @@ pub struct CloudOptions {
 pub struct EnterParams {
     /// Base address: `https`/`wss`, or `http`/`ws` on loopback. Required.
     pub server_url: String,
-    /// A LiveKit token; it names the room and the user. Required until tickets exist.
+    /// A LiveKit token; it names the room and the user. Wins over `user_sig`.
     pub access_token: String,
-    /// A TRTC ticket. Not supported yet.
+    /// A UserSig of `user_id`, at most 4,096 bytes: needs `sdk_app_id`, `user_id` and `room`, and a server that takes tickets.
     pub user_sig: String,
     /// Only for tickets.
     pub sdk_app_id: u32,
@@ -28,6 +28,8 @@ pub struct EnterParams {
     pub room: Option<RoomId>,
     /// Role in live scenes. Default anchor.
     pub role: Role,
+    /// A PrivateMapKey of `user_id` for `room`, for applications with advanced permission control. Default empty.
+    pub private_map_key: String,
     /// Allows `http`/`ws` beyond loopback. Default `false`.
     pub allow_plain: bool,
 }
@@ -44,6 +46,7 @@ impl EnterParams {
             user_id: String::new(),
             room: None,
             role: Role::Anchor,
+            private_map_key: String::new(),
             allow_plain: false,
         }
     }

@@ -4,10 +4,12 @@ use crate::local::Local;
 use crate::remote::Remote;
 use crate::shared::Shared;
 use parking_lot::Mutex;
-use std::sync::Weak;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
+use std::time::Instant;
 use trtc_member::Event as RoomEvent;
-use trtc_member::{Member, MemberSink, ReceivedAudio, ReceivedVideo};
+use trtc_member::{Member, MemberSink, Privileges, ReceivedAudio, ReceivedVideo};
 use trtc_types::{Error, UserId};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,11 +20,26 @@ pub(crate) enum Phase {
     Exiting,
 }
 
+/// Where the server takes tickets.
+pub(crate) struct Door {
+    pub(crate) door: trtc_member::Door,
+    /// A `switch_role` is under way.
+    pub(crate) switching: bool,
+}
+
 pub(crate) struct State {
     pub(crate) phase: Phase,
     pub(crate) member: Option<Member>,
     /// Counts memberships; a late word from an earlier one is ignored.
     pub(crate) generation: u64,
+    /// When the host asked to enter.
+    pub(crate) entered_at: Instant,
+    /// A scene with roles.
+    pub(crate) live: bool,
+    pub(crate) privileges: Option<Privileges>,
+    pub(crate) door: Option<Door>,
+    /// Requests that are under way end early when it becomes true.
+    pub(crate) unwanted: Arc<AtomicBool>,
     pub(crate) user: Option<UserId>,
     pub(crate) auto_audio: bool,
     pub(crate) auto_video: bool,
@@ -36,6 +53,11 @@ impl State {
             phase: Phase::Idle,
             member: None,
             generation: 0,
+            entered_at: Instant::now(),
+            live: false,
+            privileges: None,
+            door: None,
+            unwanted: Arc::default(),
             user: None,
             auto_audio: true,
             auto_video: true,
@@ -46,6 +68,7 @@ impl State {
 
     /// Stops all threads of the state; the caller waits for them.
     pub(crate) fn stop_all(&mut self) -> Vec<JoinHandle<()>> {
+        self.unwanted.store(true, Ordering::Release);
         let mut threads = self.local.stop_all();
         threads.extend(self.remote.stop_all());
         threads
@@ -62,6 +85,7 @@ impl State {
         self.phase = Phase::Idle;
         self.user = None;
         self.member = None;
+        self.door = None;
         self.local.left_room();
     }
 }
@@ -157,11 +181,12 @@ impl Shared {
     fn room_event(&self, state: &mut State, event: RoomEvent) -> Vec<JoinHandle<()>> {
         let mut threads = Vec::new();
         match event {
-            RoomEvent::Joined { user, elapsed, privileges, .. } => {
+            RoomEvent::Joined { user, privileges, .. } => {
                 state.user = Some(user);
+                state.privileges = Some(privileges);
                 state.local.set_privilege(privileges.can_publish);
                 // 0 is never produced.
-                self.emit(Event::EnterRoom((elapsed.as_millis() as i32).max(1)));
+                self.emit(Event::EnterRoom((state.entered_at.elapsed().as_millis() as i32).max(1)));
                 state.entered();
             }
             RoomEvent::JoinFailed(error) => self.enter_failed(state, &error),
@@ -199,6 +224,7 @@ impl Shared {
             }
             RoomEvent::LocalLayersWanted { cid, wanted } => state.local.layers_wanted(&cid, &wanted),
             RoomEvent::PrivilegesChanged(privileges) => {
+                state.privileges = Some(privileges);
                 state.local.set_privilege(privileges.can_publish);
                 if let (Some(member), true) = (state.member.clone(), state.phase == Phase::In) {
                     state.local.publish_all(&member);
@@ -224,7 +250,7 @@ impl Shared {
     }
 
     /// What the host wished about remote users stays for the next attempt.
-    fn enter_failed(&self, state: &mut State, error: &Error) {
+    pub(crate) fn enter_failed(&self, state: &mut State, error: &Error) {
         state.idle();
         self.emit(Event::Error { code: error.code, message: error.message.clone() });
         self.emit(Event::EnterRoom(if error.code.0 < 0 {

@@ -51,6 +51,7 @@ fn exchange(start: Instant, messages: u64) -> u64 {
 fn joined(now: Instant, identity: &str) -> Session {
     let claims = jwt::Claims { iss: "devkey".into(), sub: identity.into(), ..jwt::Claims::default() };
     let mut session = Session::new(SessionConfig {
+        hide_audience: false,
         token: jwt::sign(&claims, "secret"),
         auto_subscribe_audio: true,
         auto_subscribe_video: true,

@@ -1,8 +1,9 @@
 //! The others and their tracks.
-use crate::types::{Event, RemoteTrack};
+use crate::types::{Event, RemoteTrack, SessionConfig};
 use std::collections::{BTreeMap, BTreeSet};
+use trtc_proto::entry::{ROLE_ATTRIBUTE, role_name};
 use trtc_proto::livekit as lk;
-use trtc_types::{LeaveReason, MediaKind, TrackSource, UserId};
+use trtc_types::{LeaveReason, MediaKind, Role, TrackSource, UserId};
 
 /// Most others that are kept.
 const PARTICIPANTS_MAX: usize = 20_000;
@@ -13,6 +14,7 @@ const TRACKS_MAX: usize = 64;
 pub(crate) struct Roster {
     auto_audio: bool,
     auto_video: bool,
+    hide_audience: bool,
     others: BTreeMap<UserId, Participant>,
     /// Owner of every track.
     owners: BTreeMap<String, UserId>,
@@ -23,6 +25,8 @@ struct Participant {
     sid: String,
     version: u32,
     joined_at_ms: i64,
+    /// The host knows of it.
+    shown: bool,
     tracks: BTreeMap<String, Track>,
 }
 
@@ -45,8 +49,14 @@ pub(crate) struct Change {
 }
 
 impl Roster {
-    pub fn new(auto_audio: bool, auto_video: bool) -> Self {
-        Self { auto_audio, auto_video, others: BTreeMap::new(), owners: BTreeMap::new() }
+    pub fn new(config: &SessionConfig) -> Self {
+        Self {
+            auto_audio: config.auto_subscribe_audio,
+            auto_video: config.auto_subscribe_video,
+            hide_audience: config.hide_audience,
+            others: BTreeMap::new(),
+            owners: BTreeMap::new(),
+        }
     }
 
     /// Takes the state of one participant.
@@ -66,14 +76,22 @@ impl Roster {
             }
             return change;
         }
-        if known.is_none() {
-            if self.others.len() >= PARTICIPANTS_MAX {
-                change.ignored = true;
-                return change;
-            }
+        if known.is_none() && self.others.len() >= PARTICIPANTS_MAX {
+            change.ignored = true;
+            return change;
+        }
+        let shown = !self.hide_audience || !only_watches(info);
+        let was_shown = known.is_some_and(|p| p.shown);
+        if shown && !was_shown {
             change.events.push(Event::UserEntered { user: user.clone() });
         }
-        self.merge(user, info, &mut change);
+        self.merge(user.clone(), info, &mut change);
+        if let Some(participant) = self.others.get_mut(&user) {
+            participant.shown = shown;
+        }
+        if was_shown && !shown {
+            change.events.push(Event::UserLeft { user, reason: LeaveReason::BecameAudience });
+        }
         change
     }
 
@@ -96,7 +114,7 @@ impl Roster {
     /// The whole roster as events.
     pub fn everybody(&self) -> Vec<Event> {
         let mut events = Vec::new();
-        for (user, participant) in &self.others {
+        for (user, participant) in self.others.iter().filter(|(_, p)| p.shown) {
             events.push(Event::UserEntered { user: user.clone() });
             events.extend(participant.tracks.values().map(|t| Event::TrackAvailable(t.shown.clone())));
         }
@@ -141,6 +159,7 @@ impl Roster {
             sid: info.sid.clone(),
             version: 0,
             joined_at_ms: 0,
+            shown: false,
             tracks: BTreeMap::new(),
         });
         participant.sid.clone_from(&info.sid);
@@ -189,7 +208,9 @@ impl Roster {
             self.owners.remove(&sid);
             change.events.push(unavailable(track));
         }
-        change.events.push(Event::UserLeft { user: user.clone(), reason });
+        if participant.shown {
+            change.events.push(Event::UserLeft { user: user.clone(), reason });
+        }
         change.gone = Some(user.clone());
     }
 
@@ -200,6 +221,12 @@ impl Roster {
     fn tracks(&self) -> impl Iterator<Item = &Track> {
         self.others.values().flat_map(|p| p.tracks.values())
     }
+}
+
+/// A member of the audience; one with tracks is none, whatever it says.
+fn only_watches(info: &lk::ParticipantInfo) -> bool {
+    let role = info.attributes.get(ROLE_ATTRIBUTE).map(String::as_str);
+    role == Some(role_name(Role::Audience)) && info.tracks.is_empty()
 }
 
 pub(crate) fn source(source: lk::TrackSource) -> TrackSource {

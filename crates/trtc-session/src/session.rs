@@ -85,7 +85,7 @@ impl Session {
     pub fn new(config: SessionConfig) -> Self {
         Self {
             token: config.token.clone(),
-            roster: Roster::new(config.auto_subscribe_audio, config.auto_subscribe_video),
+            roster: Roster::new(&config),
             config,
             actions: VecDeque::new(),
             phase: Phase::Idle,
@@ -98,7 +98,12 @@ impl Session {
             me: None,
             sid: String::new(),
             room: String::new(),
-            privileges: Privileges { can_publish: true, can_subscribe: true, can_publish_data: true },
+            privileges: Privileges {
+                can_publish: true,
+                can_subscribe: true,
+                can_publish_data: true,
+                can_update_metadata: false,
+            },
             subscriber_primary: true,
             connected: BTreeMap::new(),
             ping: Pinger::default(),
@@ -189,6 +194,11 @@ impl Session {
         if self.roster.set_settings(sid, settings.clone()) {
             self.request(Request::TrackSetting(settings));
         }
+    }
+
+    /// Sets attributes of the own participant; an empty value deletes. The server refuses without the right to do so.
+    pub fn set_attributes(&mut self, _now: Instant, attributes: BTreeMap<String, String>) {
+        self.request(Request::UpdateMetadata(lk::UpdateParticipantMetadata { attributes, ..Default::default() }));
     }
 
     /// Leaves. `Event::Left` with reason 0 follows, and nothing after it.

@@ -144,6 +144,7 @@ impl Session {
                 can_publish: p.can_publish,
                 can_subscribe: p.can_subscribe,
                 can_publish_data: p.can_publish_data,
+                can_update_metadata: p.can_update_metadata,
             };
         }
         let grant = jwt::decode_unverified(&self.token).ok().and_then(|claims| claims.video).unwrap_or_default();
@@ -151,6 +152,7 @@ impl Session {
             can_publish: grant.publishes(),
             can_subscribe: grant.subscribes(),
             can_publish_data: grant.publishes_data(),
+            can_update_metadata: grant.can_update_own_metadata.unwrap_or(false),
         }
     }
 

@@ -21,6 +21,8 @@ pub struct SessionConfig {
     pub auto_subscribe_audio: bool,
     /// Subscribe to the video of others without being asked.
     pub auto_subscribe_video: bool,
+    /// Members who only watch (attribute `trtc.role` is `audience`, no tracks) are not told of, as in TRTC's live scenes.
+    pub hide_audience: bool,
     /// Version that is told to the server.
     pub sdk_version: String,
 }
@@ -121,6 +123,8 @@ pub struct Privileges {
     pub can_subscribe: bool,
     /// Send data.
     pub can_publish_data: bool,
+    /// Change the own attributes.
+    pub can_update_metadata: bool,
 }
 
 /// What the holder of socket and transports has to do, in order.

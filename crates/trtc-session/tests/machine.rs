@@ -443,6 +443,7 @@ proptest! {
 #[test]
 fn an_unconnected_session_takes_everything_calmly() {
     let mut session = Session::new(SessionConfig {
+        hide_audience: false,
         token: String::new(),
         auto_subscribe_audio: true,
         auto_subscribe_video: true,

@@ -167,6 +167,7 @@ fn events() -> Vec<Event> {
         Event::ConnectionRecovery,
         Event::RecvCustomCmdMsg { user: user(), cmd_id: 10, seq: 4_000_000_000, data: vec![0, 255] },
         Event::MissCustomCmdMsg { user: user(), cmd_id: 1, error: -1, missed: 3 },
+        Event::SwitchRole { code: Code::REFUSED, message: "no".into() },
         Event::UserData { from: None, topic: "chat".into(), data: vec![1], reliable: true },
     ]
 }
@@ -194,6 +195,7 @@ const EXPECTED: &[&str] = &[
     "on_connection_recovery",
     r#"on_recv_custom_cmd_msg "bob" 10 4000000000 [0, 255]"#,
     r#"on_miss_custom_cmd_msg "bob" 1 -1 3"#,
+    r#"on_switch_role -3 "no""#,
 ];
 
 #[test]
@@ -218,6 +220,7 @@ fn every_event_calls_its_member() {
         on_try_to_reconnect();
         on_connection_recovery();
         on_miss_custom_cmd_msg(user: *const c_char, id: i32, error: i32, missed: i32);
+        on_switch_role(code: i32, message: *const c_char);
     };
     table.on_recv_custom_cmd_msg = Some(message);
     table.on_user_voice_volume = Some(volumes);

@@ -85,6 +85,10 @@ impl Guest {
         self.seen.events.lock().iter().filter(|e| fits(e)).count()
     }
 
+    pub fn events(&self) -> Vec<Event> {
+        self.seen.events.lock().clone()
+    }
+
     pub fn wait(&self, what: &str, fits: impl Fn(&Event) -> bool) {
         until(what, || self.count(&fits) > 0);
     }

@@ -7,3 +7,4 @@ mod guest;
 mod receive;
 mod server;
 mod sub_stream;
+mod tickets;

@@ -98,6 +98,7 @@ impl MemberSink for Sink {
 /// Joins with the real client and waits until it is in.
 pub fn member(server: &TestServer, room: &str, identity: &str) -> (Member, Arc<Sink>) {
     let config = MemberConfig {
+        hide_audience: false,
         url: format!("http://{}", server.address),
         token: server.token(&server.claims(room, identity)),
         auto_subscribe_audio: true,

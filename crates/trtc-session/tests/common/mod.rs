@@ -29,6 +29,7 @@ impl Rig {
     pub fn new(audio: bool, video: bool) -> Self {
         let claims = jwt::Claims { iss: "devkey".into(), sub: "me".into(), ..Default::default() };
         let session = Session::new(SessionConfig {
+            hide_audience: false,
             token: jwt::sign(&claims, "secret"),
             auto_subscribe_audio: audio,
             auto_subscribe_video: video,
