@@ -152,7 +152,7 @@ impl Call {
     }
 
     /// Acts until something is true.
-    pub fn until(&mut self, what: &str, done: impl Fn(&mut Self) -> bool) {
+    pub fn until(&mut self, what: &str, mut done: impl FnMut(&mut Self) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !done(self) {
             assert!(
