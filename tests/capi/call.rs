@@ -12,6 +12,7 @@ use trtc::capi::{audio::*, callbacks::*, cloud::*, code::*, message::*, params::
 use trtc::types::I420;
 use trtc_media::pattern::{Pattern, psnr_y, read_time_code};
 use trtc_media::tone::tone_hz;
+use trtc_proto::ticket::{Privileges, Ticket};
 
 /// A host in a call: notes what it is told, watches everybody, and may end itself in one of its callbacks.
 #[derive(Default)]
@@ -193,6 +194,7 @@ fn member(destroy_in: Option<&'static str>) -> Arc<Member> {
         on_send_first_local_video_frame(stream: i32);
         on_send_first_local_audio_frame();
         on_user_video_size_changed(user: *const c_char, stream: i32, width: u32, height: u32);
+        on_switch_role(code: i32, message: *const c_char);
     }
     table.on_user_video_available = Some(on_user_video_available);
     table.on_recv_custom_cmd_msg = Some(on_recv_custom_cmd_msg);
@@ -282,6 +284,62 @@ fn two_hosts_see_hear_and_read_each_other() {
         destroy(member.token());
         assert_eq!(member.released.load(SeqCst), 1);
         assert!(!member.heard("on_error"), "{:?}", member.lines.lock());
+    }
+}
+
+/// Enters numeric room 7 with tickets of the development application.
+fn enter_with_ticket(server: &TestServer, user: &str, role: i32, age_s: u64, cloud: *mut trtc_cloud) {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let (app, secret) = trtc_server::ServerConfig::dev_application();
+    let (holder, issued_at_s) = (trtc::types::UserId::new(user).unwrap(), now - age_s);
+    let ticket = Ticket { user: holder, sdk_app_id: app, issued_at_s, expire_s: 60 };
+    let key = ticket.sign_private_map_key(secret, trtc::types::RoomId::number(7).unwrap(), Privileges::ALL);
+    let [url, user, sig, key] = [server.url.clone(), user.to_owned(), ticket.sign_user_sig(secret), key]
+        .map(|text| CString::new(text).unwrap());
+    let mut params = made::<trtc_enter_params>();
+    (params.server_url, params.user_id, params.user_sig) = (url.as_ptr(), user.as_ptr(), sig.as_ptr());
+    (params.sdk_app_id, params.room_id, params.role, params.private_map_key) = (app, 7, role, key.as_ptr());
+    assert_eq!(
+        unsafe { trtc_cloud_enter_room(cloud, &raw const params, TRTC_APP_SCENE_LIVE) },
+        TRTC_OK,
+        "{}",
+        message()
+    );
+}
+
+#[test]
+fn a_user_sig_enters_and_the_role_is_switched() {
+    let server = TestServer::start();
+    let (alice, bob) = (member(None), member(None));
+    enter_with_ticket(&server, "alice", TRTC_ROLE_ANCHOR, 0, alice.token());
+    enter_with_ticket(&server, "bob", TRTC_ROLE_AUDIENCE, 0, bob.token());
+    for member in [&alice, &bob] {
+        member.wait("on_enter_room ");
+        assert!(!member.heard("on_enter_room -"), "{:?}", member.lines.lock());
+    }
+    bob.wait("on_user_video_available alice 1");
+    assert!(!alice.heard("on_remote_user_enter_room"), "the audience comes silently");
+    assert_eq!(command(bob.token(), 1, &[1]), TRTC_ERR_REFUSED);
+    unsafe {
+        assert_eq!(trtc_cloud_switch_role(bob.token(), TRTC_ROLE_ANCHOR, null()), TRTC_OK, "{}", message());
+        bob.wait("on_switch_role 0");
+        alice.wait("on_remote_user_enter_room bob");
+        alice.wait("on_user_video_available bob 1");
+        assert_eq!(trtc_cloud_switch_role(bob.token(), TRTC_ROLE_AUDIENCE, c"".as_ptr()), TRTC_OK);
+        alice.wait("on_remote_user_leave_room bob 3");
+        assert_eq!(trtc_cloud_update_private_map_key(bob.token(), c"no key".as_ptr()), TRTC_OK);
+        bob.wait(&format!("on_error {TRTC_ERR_INVALID_PRIVATE_MAPKEY}"));
+    }
+    // An old ticket is refused by callback, and the way is free afterwards.
+    let carl = member(None);
+    enter_with_ticket(&server, "carl", TRTC_ROLE_ANCHOR, 100, carl.token());
+    carl.wait(&format!("on_enter_room {TRTC_ERR_USER_SIG_CHECK_FAILED}"));
+    assert!(carl.heard(&format!("on_error {TRTC_ERR_USER_SIG_CHECK_FAILED} userSig: ticket is expired")));
+    enter_with_ticket(&server, "carl", TRTC_ROLE_ANCHOR, 0, carl.token());
+    alice.wait("on_remote_user_enter_room carl");
+    for member in [alice, bob, carl] {
+        destroy(member.token());
+        assert_eq!(member.released.load(SeqCst), 1);
     }
 }
 

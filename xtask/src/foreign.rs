@@ -42,6 +42,7 @@ const SUITES: &[Suite] = &[
         needs: &[Need::Python],
     },
     Suite { name: "IPv6, TLS, no UDP, TURN", script: "tests/foreign/network.py", args: &[], needs: &[Need::Python] },
+    Suite { name: "tickets and rights", script: "tests/foreign/tickets.py", args: &[], needs: &[Need::Python] },
     Suite {
         name: "simulcast, livekit-server",
         script: "tests/foreign/layers.py",
