@@ -207,13 +207,15 @@ impl Room {
     /// All that a member sends and receives.
     fn flows(&self, key: MemberKey) -> BTreeSet<Flow> {
         let mut flows = BTreeSet::new();
+        let own = self.members.get_key_value(&key);
         for (publisher, from) in self.members.iter().filter(|(_, m)| !m.pass.grant.hidden) {
+            // Of the others' tracks only those that come to this member.
+            let to: Vec<_> = if *publisher == key { self.members.iter().collect() } else { own.into_iter().collect() };
             for track in from.tracks.iter().filter(|t| t.started) {
                 let sid = &track.info.sid;
-                for (subscriber, to) in &self.members {
-                    let concerned = subscriber != publisher && (*subscriber == key || *publisher == key);
-                    if concerned && to.wants(sid) && self.may_receive(*subscriber, from, track) {
-                        flows.insert((*subscriber, from.sid.clone(), sid.clone()));
+                for (subscriber, to) in to.iter().filter(|(subscriber, _)| *subscriber != publisher) {
+                    if to.wants(sid) && self.may_receive(**subscriber, from, track) {
+                        flows.insert((**subscriber, from.sid.clone(), sid.clone()));
                     }
                 }
             }
