@@ -209,7 +209,8 @@ pub fn video_grant(room: &str, role: Role, privileges: Privileges) -> VideoGrant
 /// Where this server can be reached, as far as the client's own words tell: a proxy in front of it may end TLS.
 fn websocket_url(config: &ServerConfig, headers: &HeaderMap) -> String {
     let said = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
-    let scheme = if said("x-forwarded-proto") == Some("https") { "wss" } else { "ws" };
+    let secure = config.tls.is_some() || said("x-forwarded-proto") == Some("https");
+    let scheme = if secure { "wss" } else { "ws" };
     let plain =
         |host: &&str| host.len() <= 256 && host.chars().all(|c| c.is_ascii_alphanumeric() || ".-_:[]".contains(c));
     let host = said(header::HOST.as_str()).filter(plain).map_or_else(|| config.bind_http.to_string(), str::to_owned);
