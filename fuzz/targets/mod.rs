@@ -3,8 +3,10 @@
 mod bytes;
 mod capi;
 mod command;
+mod config;
 mod h264;
 mod http;
+mod ice_tcp;
 mod opus;
 mod packets;
 mod sctp;
@@ -12,6 +14,7 @@ mod sdp;
 mod server;
 mod signalling;
 mod tickets;
+mod whip;
 
 /// In requests of the `server` target this stands for the sid that the server gave to the member's newest track.
 pub const MY_TRACK: &str = "TR_MINE0000000000";
@@ -27,7 +30,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub const ALL: [Target; 11] = [
+pub const ALL: [Target; 14] = [
     Target {
         name: "signalling",
         run: signalling::run,
@@ -94,5 +97,21 @@ pub const ALL: [Target; 11] = [
             "crates/trtc-server/src/room/",
         ],
     },
+    Target {
+        name: "whip",
+        run: whip::run,
+        sources: &[
+            "crates/trtc-stream/src/whip/fragment.rs",
+            "crates/trtc-stream/src/whip/offer.rs",
+            "crates/trtc-stream/src/whip/resource.rs",
+            "crates/trtc-stream/src/whip/mod.rs",
+        ],
+    },
+    Target {
+        name: "config",
+        run: config::run,
+        sources: &["crates/trtc-server/src/config/", "crates/trtc-server/src/config.rs"],
+    },
+    Target { name: "ice_tcp", run: ice_tcp::run, sources: &["crates/trtc-net/src/batch/stream.rs"] },
     Target { name: "capi", run: capi::run, sources: &["src/capi/"] },
 ];

@@ -273,9 +273,9 @@ impl Settings {
             let start = e.span().map_or(0, |span| span.start);
             let before = text.get(..start).unwrap_or(text);
             let line = before.matches('\n').count() + 1;
-            let field = field_at(text, line).map(|field| format!("{field}: ")).unwrap_or_default();
+            let field = field_at(text, line).map(|field| format!("{}: ", tellable(&field))).unwrap_or_default();
             // Lines after the first would quote the file, which has secrets.
-            let message = e.message().lines().next().unwrap_or_default();
+            let message = tellable(e.message().lines().next().unwrap_or_default());
             ConfigError { place: format!("{line}: "), message: format!("{field}{message}") }
         })
     }
@@ -307,7 +307,7 @@ impl Settings {
         for (key, secret) in &self.keys {
             if key.is_empty() || secret.reveal().len() < API_SECRET_MIN {
                 let wanted = format!("must have a name and a secret of at least {API_SECRET_MIN} characters");
-                return Err(ConfigError::field(format!("keys.{key:?}: {wanted}")));
+                return Err(ConfigError::field(format!("keys.{:?}: {wanted}", tellable(key))));
             }
         }
         self.ice_servers.iter().try_for_each(IceServerSettings::check)?;
@@ -345,6 +345,16 @@ impl Settings {
         config.check_keys().map_err(|e| ConfigError::field(e.message))?;
         Ok(config)
     }
+}
+
+/// Without words that are as long as a secret: one may stand in the wrong place. Names of fields are shorter.
+fn tellable(text: &str) -> String {
+    let between = |c: char| c.is_whitespace() || "`'\",.".contains(c);
+    let tell = |word: &str| match word.trim_end_matches(between).len() {
+        API_SECRET_MIN.. => "(long) ".to_owned(),
+        _ => word.to_owned(),
+    };
+    text.split_inclusive(between).map(tell).collect()
 }
 
 /// The dotted name of what stands in a line: its table and its key.
@@ -449,6 +459,14 @@ mod tests {
         assert!(!shown.contains("a-secret") && !format!("{settings:?}").contains("a-secret"));
         let broken = Settings::parse("[keys]\nmine = 'a-secret-of-thirty-two-characters' x").unwrap_err().to_string();
         assert!(broken.starts_with("2: keys.mine: ") && !broken.contains("a-secret"), "{broken}");
+        // Where a name belongs.
+        for text in ["[keys]a-secret-of-thirty-two-characters = 1", "a-secret-of-thirty-two-characters = 'x'"] {
+            let broken = Settings::parse(text).unwrap_err().to_string();
+            assert!(broken.contains("(long)") && !broken.contains("a-secret"), "{broken}");
+        }
+        let swapped = Settings::parse("[keys]\na-secret-of-thirty-two-characters = 'mine'").unwrap();
+        let broken = swapped.config().unwrap_err().to_string();
+        assert!(broken.contains("32 characters") && !broken.contains("a-secret"), "{broken}");
     }
 
     #[test]
