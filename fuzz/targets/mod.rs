@@ -94,7 +94,9 @@ pub const ALL: [Target; 14] = [
             "crates/trtc-server/src/auth.rs",
             "crates/trtc-server/src/http.rs",
             "crates/trtc-server/src/socket.rs",
-            "crates/trtc-server/src/room/",
+            "crates/trtc-server/src/room/signal.rs",
+            "crates/trtc-server/src/room/member.rs",
+            "crates/trtc-server/src/room/messages.rs",
         ],
     },
     Target {
