@@ -14,7 +14,7 @@ use socket2::{Domain, Socket, Type};
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 use trtc_rtp::{RtpPacket, rtcp};
 use trtc_server::ServerConfig;
@@ -88,6 +88,8 @@ struct Rig {
     process: Process,
     server: TestServer,
     rows: Vec<String>,
+    /// The harness in the process writes again when a minute is over, and must not find the pipe closed.
+    _told: BufReader<ChildStdout>,
 }
 
 impl Rig {
@@ -95,11 +97,12 @@ impl Rig {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args([NAME, "--exact", "--nocapture"]).env(CHILD, "1").stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = Process(command.spawn().unwrap());
-        let lines = BufReader::new(process.0.stdout.take().unwrap()).lines();
+        let mut told = BufReader::new(process.0.stdout.take().unwrap());
+        let lines = told.by_ref().lines();
         let ready = lines.map_while(Result::ok).find_map(|l| l.strip_prefix("ready ").map(str::to_owned)).unwrap();
         let (address, port) = ready.split_once(' ').unwrap();
         let server = TestServer::at(address.parse().unwrap(), port.parse().unwrap(), config());
-        Self { process, server, rows: Vec::new() }
+        Self { process, server, rows: Vec::new(), _told: told }
     }
 
     /// An act, what it grew the server by, and the bar for that.
