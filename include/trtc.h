@@ -325,7 +325,7 @@
 #define TRTC_VIDEO_STREAM_TYPE_BIG 0
 
 /*
- Stream: main, low quality. Not supported yet: `TRTC_ERR_NOT_SUPPORTED`.
+ Stream: main, low quality; see `trtc_cloud_enable_small_video_stream()`.
  */
 #define TRTC_VIDEO_STREAM_TYPE_SMALL 1
 

@@ -33,7 +33,7 @@ pub const TRTC_APP_SCENE_AUDIO_CALL: i32 = 2;
 pub const TRTC_APP_SCENE_VOICE_CHAT_ROOM: i32 = 3;
 /// Stream: main, high quality.
 pub const TRTC_VIDEO_STREAM_TYPE_BIG: i32 = 0;
-/// Stream: main, low quality. Not supported yet: `TRTC_ERR_NOT_SUPPORTED`.
+/// Stream: main, low quality; see `trtc_cloud_enable_small_video_stream()`.
 pub const TRTC_VIDEO_STREAM_TYPE_SMALL: i32 = 1;
 /// Stream: sub (screen share).
 pub const TRTC_VIDEO_STREAM_TYPE_SUB: i32 = 2;

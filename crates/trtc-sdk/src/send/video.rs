@@ -341,7 +341,9 @@ impl Control {
     fn targets(&self) -> [Option<EncoderTarget>; 2] {
         let Some(sending) = self.sending.as_ref().filter(|_| !self.muted) else { return [None; 2] };
         let small = self.small.filter(|_| sending.layered && self.watched[SMALL]);
-        let big = Some(self.param).filter(|_| !sending.layered || self.watched[BIG]);
+        // Who wants the small one, and there is none, gets the main one.
+        let big_watched = self.watched[BIG] || self.small.is_none() && self.watched[SMALL];
+        let big = Some(self.param).filter(|_| !sending.layered || big_watched);
         // The small layer has its share first: it is the one that reaches everybody.
         let small = small.map(|param| target(param, self.estimate_bps));
         let used = small.map_or(0, |target| target.bitrate_bps);
