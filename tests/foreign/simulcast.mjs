@@ -19,7 +19,7 @@ const browser = await chromium.launch({
 async function open(name, token) {
   const page = await browser.newPage();
   page.on('pageerror', (error) => say('page_error', { name, message: String(error) }));
-  await page.goto(args.page);
+  await page.goto(`${args.page}/metrics`);
   await page.setContent('<video id="v" autoplay muted playsinline style="width:1280px;height:720px"></video>');
   await page.addScriptTag({ path: path.join(args.modules, 'livekit-client/dist/livekit-client.umd.js') });
   await page.evaluate(async ({ url, token, codec, simple }) => {

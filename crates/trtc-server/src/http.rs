@@ -22,7 +22,6 @@ type Parameters = Query<BTreeMap<String, String>>;
 /// All routes.
 pub fn router(shared: Arc<Shared>) -> Router {
     Router::new()
-        .route("/", get(health))
         .route("/healthz", get(ready))
         .route("/metrics", get(metrics))
         .route("/rtc", get(rtc))
@@ -31,13 +30,10 @@ pub fn router(shared: Arc<Shared>) -> Router {
         .route(ROLE_PATH, post(tickets::role).options(preflight))
         .route("/rtc/v1", any(not_found))
         .route("/rtc/v1/{*rest}", any(not_found))
+        .merge(crate::page::routes())
         .merge(crate::whip::routes())
         .fallback(not_found)
         .with_state(shared)
-}
-
-async fn health() -> Response {
-    cors(text(StatusCode::OK, "OK"))
 }
 
 /// For load balancers: 200 while new members may come.

@@ -12,6 +12,7 @@ mod listen;
 pub mod media;
 mod metrics;
 mod outbox;
+mod page;
 mod registry;
 mod room;
 mod server;
