@@ -6,7 +6,7 @@ use std::process::Command;
 
 /// The last livekit-server that `go install` can build (later ones carry replace directives).
 const LIVEKIT_SERVER: &str = "github.com/livekit/livekit-server/cmd/server@v1.13.5";
-const PYTHON_PACKAGES: &[&str] = &["livekit==1.2.0", "numpy"];
+const PYTHON_PACKAGES: &[&str] = &["livekit==1.2.0", "aiortc==1.16.0", "numpy"];
 const NODE_PACKAGES: &[&str] = &["livekit-client@2.23.0", "playwright-core@1.65.1"];
 
 struct Suite {
@@ -69,6 +69,12 @@ const SUITES: &[Suite] = &[
         needs: &[Need::Browser],
     },
     Suite { name: "resume over cut paths", script: "tests/foreign/resume.py", args: &[], needs: &[Need::Python] },
+    Suite {
+        name: "whip, whep and the page",
+        script: "tests/foreign/whip.py",
+        args: &[],
+        needs: &[Need::Python, Need::Browser],
+    },
 ];
 
 pub(crate) fn run() -> Outcome {
@@ -161,7 +167,7 @@ fn python(cache: &Path) -> Outcome<PathBuf> {
     let venv = cache.join("venv");
     let program = venv.join("bin/python");
     let ready =
-        Command::new(&program).args(["-c", "import livekit.rtc, numpy"]).output().is_ok_and(|o| o.status.success());
+        Command::new(&program).args(["-c", "import livekit.rtc, aiortc, numpy"]).output().is_ok_and(|o| o.status.success());
     if !ready {
         execute(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv))?;
         execute(Command::new(&program).args(["-m", "pip", "install", "--quiet"]).args(PYTHON_PACKAGES))?;
