@@ -1,5 +1,5 @@
-"""WHIP and WHEP of `trtc serve` with programs nobody here wrote: the page in Chromium, aiortc, the official Python client and
-the webrtc crate, in and out of one room with our own member, judged by content."""
+"""WHIP and WHEP of `trtc serve` with programs nobody here wrote: the page in Chromium, aiortc and the official Python client,
+in and out of one room with our own member, judged by content."""
 import base64
 import itertools
 import json
@@ -8,11 +8,11 @@ import pathlib
 import subprocess
 import sys
 import threading
-import urllib.error
+import time
 import urllib.request
 
 import timecode
-from rig import CHILDREN, HERE, STAGE, Checks, Lines, Server, clip, log_file, member, python_peer
+from rig import HERE, STAGE, Checks, Lines, Server, clip, log_file, member, python_peer
 
 SHOTS = STAGE.parent / "page"
 
@@ -76,9 +76,13 @@ def rooms(checks, server, picture):
         ("the WHIP publisher in H.264", 880, aiortc(server, "watch", "doors", "w2", "--clip", picture, "--seconds", "8", query="?userid=h264")),
         ("the SDK member, who was first", 440, aiortc(server, "watch", "doors", "w3", "--seconds", "8")),
     ]
-    listed = json.loads(get(server, "/trtc/v1/streams?room=doors", server.token("doors", "x")))["streams"]
-    kinds = {s["identity"]: (s["kind"], (s["video"] or {}).get("codec")) for s in listed}
     wanted = {"sdk": ("standard", "video/H264"), "vp8": ("ingress", "video/VP8"), "h264": ("ingress", "video/H264")}
+    for _ in range(100):
+        listed = json.loads(get(server, "/trtc/v1/streams?room=doors", server.token("doors", "x")))["streams"]
+        kinds = {s["identity"]: (s["kind"], (s["video"] or {}).get("codec")) for s in listed}
+        if kinds == wanted:
+            break
+        time.sleep(0.2)
     checks.that(kinds == wanted, "the list of streams names everybody with kind and codec, and no viewer", kinds)
     for who, hz, peer in watchers:
         verdict = peer.wait("verdict", 60)

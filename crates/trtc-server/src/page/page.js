@@ -208,6 +208,11 @@ async function follow(visit) {
       const [title, text] = words(error);
       state('bad', error instanceof Unreachable ? 'Server gone' : 'Refused');
       tell('list', title, text);
+      at('empty').hidden = true;
+      if (error.status === 401) {
+        at('access').hidden = false;
+        at('access').open = true;
+      }
       // A refused token is not asked with again; one that the server made is made anew.
       if (error instanceof Refused && (error.status === 401 || error.status === 403)) {
         if (!page.dev || !page.token) return;
