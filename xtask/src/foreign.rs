@@ -166,8 +166,10 @@ pub(crate) fn cache_dir() -> PathBuf {
 fn python(cache: &Path) -> Outcome<PathBuf> {
     let venv = cache.join("venv");
     let program = venv.join("bin/python");
-    let ready =
-        Command::new(&program).args(["-c", "import livekit.rtc, aiortc, numpy"]).output().is_ok_and(|o| o.status.success());
+    let ready = Command::new(&program)
+        .args(["-c", "import livekit.rtc, aiortc, numpy"])
+        .output()
+        .is_ok_and(|o| o.status.success());
     if !ready {
         execute(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv))?;
         execute(Command::new(&program).args(["-m", "pip", "install", "--quiet"]).args(PYTHON_PACKAGES))?;
