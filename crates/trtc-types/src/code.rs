@@ -98,6 +98,16 @@ codes! {
     WARN_CAMERA_DEVICE_EMPTY = 1111;
     /// No speaker.
     WARN_SPEAKER_DEVICE_EMPTY = 1202;
+    /// The camera does not work.
+    WARN_CAMERA_DEVICE_ERROR = 1115;
+    /// The camera was pulled out.
+    WARN_CAMERA_DISCONNECTED = 1116;
+    /// The camera could not be started.
+    WARN_CAMERA_START_FAILED = 1117;
+    /// The microphone does not work, or was pulled out.
+    WARN_MICROPHONE_DEVICE_ABNORMAL = 1204;
+    /// The speaker does not work, or was pulled out.
+    WARN_SPEAKER_DEVICE_ABNORMAL = 1205;
     /// A video frame could not be decoded, or its codec is not supported.
     WARN_VIDEO_FRAME_DECODE_FAIL = 2101;
     /// An audio frame could not be decoded, or its codec is not supported.

@@ -22,6 +22,30 @@ macro_rules! numbered {
 }
 
 numbered! {
+    /// Kind of a device (the vendor's `TXMediaDeviceType`).
+    DeviceKind {
+        /// Microphone.
+        Microphone = 0,
+        /// Speaker.
+        Speaker = 1,
+        /// Camera.
+        Camera = 2,
+    }
+}
+numbered! {
+    /// What happened to a device (the vendor's `TXMediaDeviceState`).
+    DeviceState {
+        /// It was plugged in.
+        Add = 0,
+        /// It was pulled out.
+        Remove = 1,
+        /// It is in use now.
+        Active = 2,
+        /// It is the system's default now.
+        DefaultDeviceChanged = 3,
+    }
+}
+numbered! {
     /// Role in a room. Only anchors send.
     Role {
         /// May send and receive.

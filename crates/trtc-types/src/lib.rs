@@ -4,6 +4,7 @@
 
 pub mod code;
 pub mod codec;
+pub mod device;
 pub mod enums;
 pub mod frame;
 pub mod ids;
@@ -13,6 +14,10 @@ pub use code::{Code, Error, Result};
 pub use codec::{
     AudioDecoder, AudioEncoder, CodecKind, EncodedVideo, EncoderTarget, MediaKind, VideoDecoder, VideoEncoder,
 };
-pub use enums::{AppScene, AudioQuality, LeaveReason, Quality, Role, StreamType, TrackSource};
+pub use device::{
+    AudioDevices, AudioStream, Camera, CameraFormat, CameraPixel, Cameras, CaptureSink, DeviceInfo, PlayoutSource,
+    StereoFrame, StreamLost,
+};
+pub use enums::{AppScene, AudioQuality, DeviceKind, DeviceState, LeaveReason, Quality, Role, StreamType, TrackSource};
 pub use frame::{AudioFrame, I420, VideoFrame};
 pub use ids::{RoomId, UserId};

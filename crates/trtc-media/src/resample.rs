@@ -1,15 +1,20 @@
-//! Sample rate conversion by a windowed sinc, for hosts and files that do not run at 48 kHz.
+//! Sample rate conversion by a windowed sinc, for hosts, files and devices that do not run at 48 kHz.
 use std::collections::VecDeque;
 use std::f64::consts::PI;
 
 const TAPS: usize = 32;
 const PHASES: usize = 256;
+const MILLION: u64 = 1_000_000;
 
-/// Converts interleaved samples. Equal rates pass through.
-pub(crate) struct Resampler {
+/// Converts interleaved samples. Equal fixed rates pass through.
+pub struct Resampler {
+    from_hz: u64,
+    /// Input and output rate, in the same unit.
     from: u64,
     to: u64,
     channels: usize,
+    /// Equal rates pass through unfiltered.
+    fixed: bool,
     table: Vec<f32>,
     history: Vec<i16>,
     /// Position of the next output in the history, in units of 1/`to` input samples.
@@ -17,7 +22,9 @@ pub(crate) struct Resampler {
 }
 
 impl Resampler {
-    pub(crate) fn new(from_hz: u32, to_hz: u32, channels: u16) -> Self {
+    /// Between two fixed rates in Hz.
+    #[must_use]
+    pub fn new(from_hz: u32, to_hz: u32, channels: u16) -> Self {
         let channels = usize::from(channels.max(1));
         let cutoff = (f64::from(to_hz) / f64::from(from_hz)).min(1.0) * 0.95;
         let mut table = Vec::with_capacity((PHASES + 1) * TAPS);
@@ -35,18 +42,35 @@ impl Resampler {
             table.extend(row.iter().map(|v| (v / sum) as f32));
         }
         Self {
+            from_hz: u64::from(from_hz),
             from: u64::from(from_hz),
             to: u64::from(to_hz),
             channels,
+            fixed: true,
             table,
             history: vec![0; (TAPS / 2 - 1) * channels],
             position: 0,
         }
     }
 
+    /// Between two rates of which the first is only nearly known: see [`Resampler::set_ppm`].
+    #[must_use]
+    pub fn adjustable(from_hz: u32, to_hz: u32, channels: u16) -> Self {
+        let fixed = Self::new(from_hz, to_hz, channels);
+        Self { from: fixed.from * MILLION, to: fixed.to * MILLION, fixed: false, ..fixed }
+    }
+
+    /// Says by how many millionths the input is faster than its nominal rate; for an adjustable one.
+    pub fn set_ppm(&mut self, ppm: i32) {
+        if !self.fixed {
+            let step = self.from_hz as i64 * i64::from(ppm.clamp(-100_000, 100_000));
+            self.from = (self.from_hz * MILLION).saturating_add_signed(step);
+        }
+    }
+
     /// Converts what can be converted; the rest waits for the next call.
-    pub(crate) fn push(&mut self, samples: &[i16], out: &mut VecDeque<i16>) {
-        if self.from == self.to {
+    pub fn push(&mut self, samples: &[i16], out: &mut VecDeque<i16>) {
+        if self.fixed && self.from == self.to {
             out.extend(samples);
             return;
         }
@@ -78,7 +102,7 @@ impl Resampler {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use trtc_media::tone::tone_hz;
+    use crate::tone::tone_hz;
 
     #[test]
     fn a_tone_keeps_its_pitch_and_level() {
