@@ -1,8 +1,10 @@
 //! The calls of a cloud.
 mod entry;
+mod devices;
 mod local;
 mod remote;
 
+use crate::devices::MICROPHONE;
 use crate::dispatcher::{Dispatcher, Handler};
 use crate::events::Event;
 use crate::gate::Gate;
@@ -44,7 +46,7 @@ impl Cloud {
     ) -> Result<Self> {
         let gate = Gate::new(release);
         let dispatcher = Dispatcher::new(handler, gate.clone());
-        match Shared::start(gate.clone(), dispatcher, options.pull_events) {
+        match Shared::start(gate.clone(), dispatcher, options) {
             Ok(shared) => Ok(Self { shared }),
             Err(error) => {
                 gate.close();
@@ -159,25 +161,46 @@ impl Cloud {
 
     fn start_audio(&self, source: AudioSource) -> Result<()> {
         let custom = matches!(source, AudioSource::Custom);
+        self.release_microphone();
         self.shared.capture.set_source(Some(source));
         let mut state = self.shared.open_state()?;
         state.local.audio.on = true;
-        state.local.audio.custom = custom;
+        (state.local.audio.custom, state.local.audio.device) = (custom, false);
         let stereo = self.shared.capture.quality() == AudioQuality::Music;
         state.local.audio.stereo = stereo;
         self.publish(&mut state);
         Ok(())
     }
 
+    /// Local sound from the microphone; it is published when the first of it is there.
+    fn start_microphone(&self) -> Result<()> {
+        let user: Arc<dyn crate::devices::User> = self.shared.clone();
+        {
+            let mut state = self.shared.open_state()?;
+            state.local.audio.device = true;
+            self.shared.capture.set_source(Some(AudioSource::Device));
+            self.refuse_audience(&state);
+        }
+        MICROPHONE.add(user, true)
+    }
+
+    fn release_microphone(&self) {
+        let user: Arc<dyn crate::devices::User> = self.shared.clone();
+        MICROPHONE.release(&user);
+    }
+
+    fn refuse_audience(&self, state: &State) {
+        if state.phase == Phase::In && !state.local.may_send() {
+            self.shared
+                .warn(Code::WARN_IGNORE_UPSTREAM_FOR_AUDIENCE, "this role or token may not send; nothing is published");
+        }
+    }
+
     fn publish(&self, state: &mut State) {
         if state.phase != Phase::In {
             return;
         }
-        if !state.local.may_send() {
-            self.shared
-                .warn(Code::WARN_IGNORE_UPSTREAM_FOR_AUDIENCE, "this role or token may not send; nothing is published");
-            return;
-        }
+        self.refuse_audience(state);
         if let Some(member) = state.member.clone() {
             state.local.publish_all(&member);
         }

@@ -1,6 +1,6 @@
 //! What a cloud tells its host, with TRTC's names.
 use trtc_types::stats::Statistics;
-use trtc_types::{Code, LeaveReason, StreamType, UserId};
+use trtc_types::{Code, DeviceKind, DeviceState, LeaveReason, StreamType, UserId};
 
 /// An event of one [`crate::Cloud`]. Events of one cloud never overlap and arrive in order.
 #[derive(Clone, Debug)]
@@ -76,6 +76,19 @@ pub enum Event {
         users: Vec<(Option<UserId>, u32)>,
         /// Loudness of the mixed playout.
         total: u32,
+    },
+    /// The camera delivers.
+    CameraDidReady,
+    /// The microphone delivers.
+    MicDidReady,
+    /// A device came, went, is used now, or is the system's default now.
+    DeviceChange {
+        /// As in the device list.
+        id: String,
+        /// Which kind.
+        kind: DeviceKind,
+        /// What happened.
+        state: DeviceState,
     },
     /// The connection to the server broke.
     ConnectionLost,

@@ -8,12 +8,14 @@
 //! | `trtc-net` | one per process | never |
 //! | `trtc-events` | one per cloud, none in pull mode | event handler |
 //! | `trtc-audio` | one per process | audio taps |
+//! | `trtc-mic`, `trtc-speaker` | one per process each, while used | never |
 //! | `trtc-venc` | one per local video stream | local render callback |
 //! | `trtc-vdec` | one per watched remote stream | never |
 //! | `trtc-render` | one per remote stream with a callback | remote render callback |
 #![forbid(unsafe_code)]
 
 mod cloud;
+mod devices;
 mod dispatcher;
 mod events;
 mod gate;
@@ -30,6 +32,7 @@ mod switches;
 mod threads;
 
 pub use cloud::Cloud;
+pub use devices::set_audio_devices;
 pub use dispatcher::EVENT_QUEUE_CAP;
 pub use events::Event;
 pub use params::{

@@ -32,6 +32,8 @@ pub(crate) struct LocalVideo {
     layered: bool,
     pub(crate) running: Option<Running>,
     pub(crate) custom: bool,
+    /// The camera is the source.
+    pub(crate) camera: bool,
     pub(crate) cid: Option<String>,
     /// The server refused it (the sub stream is taken, say): not asked again until the host starts anew.
     refused: bool,
@@ -50,6 +52,8 @@ pub(crate) struct LocalAudio {
     /// A source is there and was not stopped.
     pub(crate) on: bool,
     pub(crate) custom: bool,
+    /// The microphone is the source.
+    pub(crate) device: bool,
     pub(crate) muted: bool,
     pub(crate) stereo: bool,
     pub(crate) cid: Option<String>,
@@ -74,6 +78,7 @@ impl Local {
             layered: false,
             running: None,
             custom: false,
+            camera: false,
             cid: None,
             refused: false,
             muted: false,
@@ -123,7 +128,7 @@ impl Local {
 
     fn stop_source(&mut self, index: usize) -> Option<JoinHandle<()>> {
         let video = &mut self.videos[index];
-        video.custom = false;
+        (video.custom, video.camera) = (false, false);
         video.running.take().map(|running| {
             running.sender.stop();
             running.thread

@@ -9,6 +9,8 @@ use trtc_types::{Error, Result, Role, RoomId, StreamType, UserId, VideoFrame};
 pub struct CloudOptions {
     /// `true`: events are delivered only inside [`crate::Cloud::dispatch`]; no `trtc-events` thread.
     pub pull_events: bool,
+    /// `true`: nothing is played to a speaker; remote sound is mixed for taps and meters only.
+    pub no_speaker: bool,
 }
 
 /// How to enter a room.

@@ -188,6 +188,7 @@ impl Shared {
                 // 0 is never produced.
                 self.emit(Event::EnterRoom((state.entered_at.elapsed().as_millis() as i32).max(1)));
                 state.entered();
+                self.start_speaker();
             }
             RoomEvent::JoinFailed(error) => self.enter_failed(state, &error),
             RoomEvent::Left { reason } => {
@@ -196,6 +197,7 @@ impl Shared {
                 threads = state.remote.left_room();
                 self.capture.set_sending(None);
                 self.playout.clear();
+                self.stop_speaker();
                 if was != Phase::Idle {
                     self.emit(Event::ExitRoom(reason));
                 }

@@ -1,8 +1,9 @@
 //! What all parts of one cloud share.
+use crate::devices::{MICROPHONE, SPEAKER, User};
 use crate::dispatcher::{Dispatcher, Pushed};
 use crate::events::Event;
 use crate::gate::{self, Gate};
-use crate::params::PlayedAudio;
+use crate::params::{CloudOptions, PlayedAudio};
 use crate::receive::audio::Playout;
 use crate::room::State;
 use crate::send::audio::Capture;
@@ -19,6 +20,7 @@ use trtc_types::{Code, Error, Result};
 pub type AudioTap = Arc<dyn Fn(PlayedAudio<'_>) + Send + Sync>;
 
 pub(crate) struct Shared {
+    weak: Weak<Self>,
     pub(crate) gate: Arc<Gate>,
     pub(crate) dispatcher: Arc<Dispatcher>,
     pub(crate) state: Mutex<State>,
@@ -27,6 +29,10 @@ pub(crate) struct Shared {
     pub(crate) tap: Mutex<Option<AudioTap>>,
     /// Events are pulled by the host.
     pub(crate) pull: bool,
+    /// Nothing goes to a speaker.
+    no_speaker: bool,
+    /// The mix goes to the speaker now.
+    pub(crate) plays: AtomicBool,
     events_thread: Mutex<Option<JoinHandle<()>>>,
     closed: AtomicBool,
     failure: AtomicI32,
@@ -52,16 +58,19 @@ fn epoch() -> Instant {
 }
 
 impl Shared {
-    pub(crate) fn start(gate: Arc<Gate>, dispatcher: Arc<Dispatcher>, pull: bool) -> Result<Arc<Self>> {
+    pub(crate) fn start(gate: Arc<Gate>, dispatcher: Arc<Dispatcher>, options: &CloudOptions) -> Result<Arc<Self>> {
         epoch();
         let shared = Arc::new_cyclic(|weak: &Weak<Self>| Self {
+            weak: weak.clone(),
             gate,
             dispatcher,
             state: Mutex::new(State::new(weak.clone())),
             capture: Capture::new(),
             playout: Playout::new(),
             tap: Mutex::new(None),
-            pull,
+            pull: options.pull_events,
+            no_speaker: options.no_speaker,
+            plays: AtomicBool::new(false),
             events_thread: Mutex::new(None),
             closed: AtomicBool::new(false),
             failure: AtomicI32::new(0),
@@ -70,7 +79,7 @@ impl Shared {
             meter: Meter::default(),
         });
         let no_thread = |e: std::io::Error| Error::new(Code::FAILED, format!("cannot start a thread: {e}"));
-        if !pull {
+        if !options.pull_events {
             let (dispatcher, weak) = (shared.dispatcher.clone(), Arc::downgrade(&shared));
             let body = move || {
                 if dispatcher.run().is_err()
@@ -146,6 +155,9 @@ impl Shared {
         self.dispatcher.close();
         let port: Arc<dyn hub::Port> = self.clone();
         hub::remove(&port, inside);
+        let user: Arc<dyn User> = self.clone();
+        MICROPHONE.remove(&user, inside);
+        SPEAKER.remove(&user, inside);
         let (member, workers) = {
             let mut state = self.state.lock();
             (state.member.take(), state.stop_all())
@@ -165,6 +177,29 @@ impl Shared {
         *self.tap.lock() = None;
         self.gate.close();
         threads::cloud_ended(inside);
+    }
+
+    /// As the lines of microphone and speaker see it.
+    pub(crate) fn user(&self) -> Option<Arc<dyn User>> {
+        self.weak.upgrade().map(|shared| shared as Arc<dyn User>)
+    }
+
+    /// The speaker plays what is heard in the room, unless the host plays by itself.
+    pub(crate) fn start_speaker(&self) {
+        if self.no_speaker || self.playout.pulled.load(Ordering::Relaxed) || self.is_closed() {
+            return;
+        }
+        self.plays.store(true, Ordering::Relaxed);
+        if let Some(Err(error)) = self.user().map(|user| SPEAKER.add(user, true)) {
+            self.emit(Event::Error { code: error.code, message: error.message });
+        }
+    }
+
+    pub(crate) fn stop_speaker(&self) {
+        self.plays.store(false, Ordering::Relaxed);
+        if let Some(user) = self.user() {
+            SPEAKER.release(&user);
+        }
     }
 
     pub(crate) fn is_closed(&self) -> bool {

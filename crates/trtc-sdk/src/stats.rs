@@ -1,6 +1,7 @@
 //! The clock of a cloud: sound every 10 ms, volumes, statistics every 2 s.
+use crate::devices::User;
 use crate::events::Event;
-use crate::hub::Port;
+use crate::hub::{Port, Tick};
 use crate::params::PlayedAudio;
 use crate::receive::audio::{BLOCK, Mixed};
 use crate::remote::stream_of;
@@ -11,8 +12,9 @@ use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
+use trtc_media::mixer;
 use trtc_types::stats::{LocalStatistics, RemoteStatistics, Statistics};
-use trtc_types::{Code, MediaKind, StreamType, UserId};
+use trtc_types::{Code, DeviceKind, DeviceState, MediaKind, StreamType, UserId};
 
 /// Ticks between two statistics.
 const PERIOD_TICKS: u64 = 200;
@@ -26,25 +28,30 @@ pub(crate) struct Meter {
 }
 
 impl Port for Shared {
-    fn tick(&self, now: Instant, index: u64) {
+    fn tick(&self, tick: &Tick<'_>, playout: &mut [i32]) {
+        let Tick { now, index, .. } = *tick;
         if self.failed_and_not_left() {
             let member = { self.state.lock().member.clone() };
             if let Some(member) = member {
                 member.leave();
             }
         }
-        if index.is_multiple_of(2) {
-            let captured = self.capture.tick();
-            if captured.first_sent {
-                self.emit(Event::SendFirstLocalAudioFrame);
-            }
-            if let Some(error) = captured.failed {
-                self.emit(Event::Error { code: error.code, message: error.message });
-            }
+        let captured = self.capture.tick(index.is_multiple_of(2), tick.microphone);
+        if captured.device_ready {
+            self.microphone_flows();
+        }
+        if captured.first_sent {
+            self.emit(Event::SendFirstLocalAudioFrame);
+        }
+        if let Some(error) = captured.failed {
+            self.emit(Event::Error { code: error.code, message: error.message });
         }
         if !self.playout.pulled.load(Ordering::Relaxed) {
             let mut block = [0; BLOCK];
             let mixed = self.playout.mix(now, self.wants_blocks(), &mut block);
+            if self.plays.load(Ordering::Relaxed) {
+                mixer::mix_into(playout, &block, 1.0);
+            }
             self.tell_mixed(mixed);
         }
         let every = u64::from(self.volume_interval_ms.load(Ordering::Relaxed)) / 10;
@@ -61,7 +68,27 @@ impl Port for Shared {
     }
 }
 
+impl User for Shared {
+    fn device_changed(&self, id: &str, kind: DeviceKind, state: DeviceState) {
+        self.emit(Event::DeviceChange { id: id.to_owned(), kind, state });
+    }
+
+    fn device_warning(&self, code: Code, message: &str) {
+        self.warn(code, message);
+    }
+}
+
 impl Shared {
+    /// The first sound of a microphone: only now others may expect some.
+    fn microphone_flows(&self) {
+        self.emit(Event::MicDidReady);
+        let mut state = self.state.lock();
+        state.local.audio.on = true;
+        if let (Some(member), Phase::In) = (state.member.clone(), state.phase) {
+            state.local.publish_all(&member);
+        }
+    }
+
     pub(crate) fn wants_blocks(&self) -> bool {
         self.tap.lock().is_some()
     }

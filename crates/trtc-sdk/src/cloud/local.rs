@@ -1,35 +1,48 @@
 //! Local streams.
 use super::Cloud;
+use crate::devices;
 use crate::local::slot;
 use crate::params::{AudioInput, FileSource, PatternSource, VideoEncoderParam, VideoInput, within};
 use crate::receive::cell::RenderCallback;
 use crate::send::audio::AudioSource;
 use crate::send::files::{VideoFile, WavFile, is_wav};
-use crate::send::resample::Resampler;
 use crate::send::video::VideoSource;
 use crate::shared::media_now;
 use std::sync::Arc;
+use trtc_media::Resampler;
 use trtc_media::convert::i420_from;
 use trtc_media::tone::Tone;
 use trtc_types::{AudioQuality, Code, Error, Result, StreamType, VideoFrame};
 
 impl Cloud {
-    /// Takes the camera. There is no device support yet: it warns with 1111 and nothing is sent.
+    /// Sends the camera as the main stream, in place of its source; in the format that is nearest to the encoder's. Without a
+    /// camera it warns with 1111, and nothing is sent.
     ///
     /// # Errors
-    /// On a closed instance.
+    /// On a closed instance; `FAILED` when the system gives no thread.
     pub fn start_local_preview(&self) -> Result<()> {
         self.shared.check()?;
-        self.shared.warn(Code::WARN_CAMERA_DEVICE_EMPTY, "no camera; enable custom video capture or start a source");
+        let there = devices::cameras().cameras().unwrap_or_default();
+        let Some(camera) = devices::current_camera(&there) else {
+            self.shared
+                .warn(Code::WARN_CAMERA_DEVICE_EMPTY, "no camera; enable custom video capture or start a source");
+            return Ok(());
+        };
+        let index = slot(StreamType::Big)?;
+        self.start_video(index, VideoSource::Camera(camera.id.clone()), None)?;
+        self.shared.state.lock().local.videos[index].camera = true;
         Ok(())
     }
 
-    /// Ends the camera.
+    /// Ends the camera; other sources are left alone.
     ///
     /// # Errors
     /// On a closed instance.
     pub fn stop_local_preview(&self) -> Result<()> {
-        self.shared.check()
+        self.shared.check()?;
+        let index = slot(StreamType::Big)?;
+        let camera = { self.shared.state.lock().local.videos[index].camera };
+        if camera { self.stop_video(index) } else { Ok(()) }
     }
 
     /// Size, rate and bitrate of the main or sub stream, also while it runs.
@@ -164,7 +177,7 @@ impl Cloud {
         self.stop_video(slot(stream)?)?;
         let sounds = {
             let state = self.shared.state.lock();
-            state.local.audio.on && !state.local.audio.custom
+            state.local.audio.on && !state.local.audio.custom && !state.local.audio.device
         };
         if stream == StreamType::Big && sounds { self.stop_local_audio() } else { Ok(()) }
     }
@@ -200,25 +213,20 @@ impl Cloud {
         Ok(())
     }
 
-    /// Takes the microphone. There is no device support yet: without a custom, file or pattern source it warns with 1201.
+    /// Takes the microphone, unless custom, file or pattern sound runs: then only the quality is kept. Others hear of it when
+    /// the first sound is there. Without a microphone it warns with 1201, and takes the first one that is plugged in.
     ///
     /// # Errors
     /// On a closed instance.
     pub fn start_local_audio(&self, quality: AudioQuality) -> Result<()> {
         self.shared.check()?;
         self.shared.capture.set_quality(quality);
-        let on = {
+        let runs = {
             let mut state = self.shared.state.lock();
             state.local.set_quality(quality);
-            state.local.audio.on
+            state.local.audio.on || state.local.audio.device
         };
-        if !on {
-            self.shared.warn(
-                Code::WARN_MICROPHONE_DEVICE_EMPTY,
-                "no microphone; enable custom audio capture or start a source",
-            );
-        }
-        Ok(())
+        if runs { Ok(()) } else { self.start_microphone() }
     }
 
     /// Ends local sound, whatever its source; others see it become unavailable.
@@ -227,11 +235,12 @@ impl Cloud {
     /// On a closed instance.
     pub fn stop_local_audio(&self) -> Result<()> {
         self.shared.check()?;
+        self.release_microphone();
         self.shared.capture.stop();
         let mut state = self.shared.state.lock();
         let member = state.member.clone();
         let audio = &mut state.local.audio;
-        (audio.on, audio.custom) = (false, false);
+        (audio.on, audio.custom, audio.device) = (false, false, false);
         if let (Some(cid), Some(member)) = (audio.cid.take(), member) {
             member.unpublish(&cid);
         }

@@ -1,5 +1,4 @@
 //! Remote sound: a jitter buffer for each user, the mixer, and the pull of the mixed playout.
-use crate::send::resample::Resampler;
 use crate::switches::Switches;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, VecDeque};
@@ -7,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
 use trtc_codec::OpusDecoder;
 use trtc_media::audio_jitter::AudioJitterBuffer;
-use trtc_media::mixer;
+use trtc_media::{Resampler, mixer};
 use trtc_member::ReceivedAudio;
 use trtc_types::{AudioFrame, Error, Result, UserId};
 

@@ -1,6 +1,5 @@
-//! Local sound: custom PCM, a file or the pattern, in 20 ms Opus frames on the hub's clock.
+//! Local sound: the microphone, custom PCM, a file or the pattern, in 20 ms Opus frames on the hub's clock.
 use super::files::WavFile;
-use super::resample::Resampler;
 use crate::params::AudioInput;
 use crate::shared::media_now;
 use parking_lot::Mutex;
@@ -8,10 +7,11 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 use trtc_codec::OpusEncoder;
-use trtc_media::{mixer, tone::Tone};
+use trtc_media::{Resampler, mixer, tone::Tone};
 use trtc_member::{EncodedAudio, Member};
 use trtc_types::{AudioEncoder, AudioQuality, Code, Error, Result};
 
+/// Samples per channel in 20 ms of 48 kHz; 10 ms of stereo.
 const FRAME: usize = 960;
 /// Custom PCM that may wait: 1 s of 48 kHz stereo.
 const RING_CAP: usize = 96_000;
@@ -20,8 +20,15 @@ const PREFILL: usize = 4 * FRAME;
 
 pub(crate) enum AudioSource {
     Custom,
+    /// The microphone: 10 ms at a time from the hub.
+    Device,
     Pattern(Tone),
-    File { wav: WavFile, at: usize, repeat: bool, converter: Resampler },
+    File {
+        wav: WavFile,
+        at: usize,
+        repeat: bool,
+        converter: Resampler,
+    },
 }
 
 pub(crate) struct Capture {
@@ -52,6 +59,8 @@ struct Work {
     start: Duration,
     played: u64,
     first_sent: bool,
+    /// The microphone has delivered.
+    device_ready: bool,
     pcm: Vec<i16>,
     packet: Vec<u8>,
     spare: VecDeque<i16>,
@@ -60,6 +69,8 @@ struct Work {
 /// What a tick brought.
 #[derive(Default)]
 pub(crate) struct Captured {
+    /// The microphone has begun to deliver.
+    pub(crate) device_ready: bool,
     pub(crate) first_sent: bool,
     pub(crate) failed: Option<Error>,
 }
@@ -76,6 +87,7 @@ impl Capture {
                 start: Duration::ZERO,
                 played: 0,
                 first_sent: false,
+                device_ready: false,
                 pcm: Vec::new(),
                 packet: Vec::new(),
                 spare: VecDeque::new(),
@@ -93,6 +105,7 @@ impl Capture {
         let mut work = self.work.lock();
         work.source = source;
         work.restart();
+        work.device_ready = false;
         work.spare.clear();
         drop(work);
         *self.ring.lock() = Ring { open: custom, ..Ring::default() };
@@ -174,15 +187,21 @@ impl Capture {
         Ok(())
     }
 
-    /// Every 20 ms: one frame.
-    pub(crate) fn tick(&self) -> Captured {
+    /// Every 10 ms: a frame of 20 ms whenever the microphone has one, of other sources at `even` ticks.
+    pub(crate) fn tick(&self, even: bool, microphone: Option<&[i16; FRAME]>) -> Captured {
         let mut work = self.work.lock();
+        let mut ready = false;
+        if matches!(work.source, Some(AudioSource::Device)) {
+            ready = work.take_device(microphone);
+        } else if !even {
+            return Captured::default();
+        }
         let mut pcm = std::mem::take(&mut work.pcm);
         pcm.clear();
         let has_sound = self.read(&mut work, &mut pcm);
         let captured = if has_sound { self.send(&mut work, &mut pcm) } else { Captured::default() };
         work.pcm = pcm;
-        captured
+        Captured { device_ready: ready, ..captured }
     }
 
     /// 20 ms of 48 kHz stereo.
@@ -190,6 +209,13 @@ impl Capture {
         let Work { source, played, spare, .. } = work;
         match source {
             None => false,
+            Some(AudioSource::Device) => {
+                let full = spare.len() >= 2 * FRAME;
+                if full {
+                    pcm.extend(spare.drain(..2 * FRAME));
+                }
+                full
+            }
             Some(AudioSource::Pattern(tone)) => {
                 pcm.resize(2 * FRAME, 0);
                 tone.fill(*played, pcm, 2);
@@ -274,6 +300,18 @@ impl Capture {
 }
 
 impl Work {
+    /// Takes 10 ms of the microphone; `true` for the first since it became the source.
+    fn take_device(&mut self, microphone: Option<&[i16; FRAME]>) -> bool {
+        let Some(block) = microphone else {
+            // The next sound starts a new run on the clock.
+            self.restart();
+            self.spare.clear();
+            return false;
+        };
+        self.spare.extend(block);
+        !std::mem::replace(&mut self.device_ready, true)
+    }
+
     fn restart(&mut self) {
         self.start = Duration::ZERO;
     }

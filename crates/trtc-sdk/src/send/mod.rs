@@ -1,6 +1,6 @@
 //! From the host's pictures and sound to encoded frames on the wire.
 pub(crate) mod audio;
+mod camera;
 pub(crate) mod files;
 pub(crate) mod layer;
-pub(crate) mod resample;
 pub(crate) mod video;

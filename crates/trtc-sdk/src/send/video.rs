@@ -21,6 +21,8 @@ pub(crate) enum VideoSource {
     Custom,
     Pattern,
     File(VideoFile),
+    /// A camera, by its id.
+    Camera(String),
 }
 
 pub(crate) struct VideoSender {
@@ -60,7 +62,7 @@ struct Control {
 
 /// State of the thread.
 #[derive(Default)]
-struct Work {
+pub(super) struct Work {
     layers: [Layer; 2],
     shown: bool,
     index: u32,
@@ -168,12 +170,29 @@ impl VideoSender {
         self.wake.notify_all();
     }
 
+    pub(super) fn param(&self) -> VideoEncoderParam {
+        self.control.lock().param
+    }
+
+    pub(super) fn tell(&self, event: Event) {
+        if let Some(shared) = self.shared.upgrade() {
+            shared.emit(event);
+        }
+    }
+
+    pub(super) fn warn(&self, code: Code, message: &str) {
+        if let Some(shared) = self.shared.upgrade() {
+            shared.warn(code, message);
+        }
+    }
+
     fn run(&self, source: VideoSource) {
         let mut work = Work::default();
         let outcome = match source {
             VideoSource::Custom => self.run_custom(&mut work),
             VideoSource::Pattern => self.run_pattern(&mut work),
             VideoSource::File(file) => self.run_file(file, &mut work),
+            VideoSource::Camera(id) => self.run_camera(&id, &mut work),
         };
         if let (Err(error), Some(shared)) = (outcome, self.shared.upgrade()) {
             shared.emit(Event::Error { code: error.code, message: error.message });
@@ -243,7 +262,7 @@ impl VideoSender {
     }
 
     /// Shows a picture to the host's local view, encodes and sends it.
-    fn process(&self, mut frame: VideoFrame, work: &mut Work) -> Result<()> {
+    pub(super) fn process(&self, mut frame: VideoFrame, work: &mut Work) -> Result<()> {
         if frame.time <= work.last_time {
             frame.time = work.last_time + Duration::from_millis(1);
         }
@@ -320,7 +339,7 @@ impl VideoSender {
     }
 
     /// `false` when the stream ends.
-    fn sleep_until(&self, due: Instant) -> bool {
+    pub(super) fn sleep_until(&self, due: Instant) -> bool {
         let mut control = self.control.lock();
         while !control.stop && Instant::now() < due {
             self.wake.wait_until(&mut control, due);
