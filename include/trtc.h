@@ -240,6 +240,31 @@
 #define TRTC_WARN_SPEAKER_DEVICE_EMPTY 1202
 
 /*
+ The camera does not work.
+ */
+#define TRTC_WARN_CAMERA_DEVICE_ERROR 1115
+
+/*
+ The camera was pulled out.
+ */
+#define TRTC_WARN_CAMERA_DISCONNECTED 1116
+
+/*
+ The camera could not be started.
+ */
+#define TRTC_WARN_CAMERA_START_FAILED 1117
+
+/*
+ The microphone does not work, or was pulled out.
+ */
+#define TRTC_WARN_MICROPHONE_DEVICE_ABNORMAL 1204
+
+/*
+ The speaker does not work, or was pulled out.
+ */
+#define TRTC_WARN_SPEAKER_DEVICE_ABNORMAL 1205
+
+/*
  A video frame could not be decoded, or its codec is not supported.
  */
 #define TRTC_WARN_VIDEO_FRAME_DECODE_FAIL 2101
@@ -253,6 +278,41 @@
  Audience members cannot send.
  */
 #define TRTC_WARN_IGNORE_UPSTREAM_FOR_AUDIENCE 6001
+
+/*
+ Device: microphone.
+ */
+#define TRTC_DEVICE_TYPE_MIC 0
+
+/*
+ Device: speaker.
+ */
+#define TRTC_DEVICE_TYPE_SPEAKER 1
+
+/*
+ Device: camera.
+ */
+#define TRTC_DEVICE_TYPE_CAMERA 2
+
+/*
+ Device change: it was plugged in.
+ */
+#define TRTC_DEVICE_STATE_ADD 0
+
+/*
+ Device change: it was pulled out.
+ */
+#define TRTC_DEVICE_STATE_REMOVE 1
+
+/*
+ Device change: it is in use now.
+ */
+#define TRTC_DEVICE_STATE_ACTIVE 2
+
+/*
+ Device change: it is the system's default now.
+ */
+#define TRTC_DEVICE_STATE_DEFAULT_DEVICE_CHANGED 3
 
 /*
  Everything.
@@ -409,6 +469,12 @@
  is an error (`TRTC_ERR_INVALID_HANDLE`), never a crash. Any number of clouds may exist.
  */
 typedef struct trtc_cloud trtc_cloud;
+
+/*
+ A list of devices as they were when it was made. A handle like `trtc_cloud`: given back with
+ `trtc_device_list_release()`; at most 8,192 at a time.
+ */
+typedef struct trtc_device_list trtc_device_list;
 
 /*
  An acquired picture, to be given back by `trtc_video_release()`. A token like `trtc_cloud`.
@@ -753,6 +819,19 @@ typedef struct {
    people: why, or with `TRTC_OK` what could not be done; or "".
    */
   void (*on_switch_role)(void *user_data, int32_t code, const char *message);
+  /*
+   The camera delivers pictures.
+   */
+  void (*on_camera_did_ready)(void *user_data);
+  /*
+   The microphone delivers sound.
+   */
+  void (*on_mic_did_ready)(void *user_data);
+  /*
+   A microphone or speaker (`TRTC_DEVICE_TYPE_*`) came, went, is used now, or is the system's default now
+   (`TRTC_DEVICE_STATE_*`). Told while the cloud uses one, and after `trtc_device_get_devices_list()`, within about 1 s.
+   */
+  void (*on_device_change)(void *user_data, const char *device_id, int32_t device_type, int32_t state);
 } trtc_callbacks;
 
 /*
@@ -979,19 +1058,24 @@ extern "C" {
 #endif // __cplusplus
 
 /*
- Starts local sound from the microphone with `TRTC_AUDIO_QUALITY_*`.
+ Starts local sound from the microphone with `TRTC_AUDIO_QUALITY_*`; while custom sound, a file or the pattern runs, only
+ the quality is kept.
 
- This version has no microphone: the quality is kept for custom sound, files and the pattern, and without one of these
- `on_warning` tells `TRTC_WARN_MICROPHONE_DEVICE_EMPTY`. Errors: `TRTC_ERR_INVALID_PARAMETER` (`quality`). Any thread.
- Since 0.1.
+ `on_mic_did_ready` and, for the others, the sound's availability follow with the first of it. Without a microphone
+ `on_warning` tells `TRTC_WARN_MICROPHONE_DEVICE_EMPTY`, and one that is plugged in is used. One that is pulled out is
+ told by `TRTC_WARN_MICROPHONE_DEVICE_ABNORMAL` and replaced. Which microphone: `trtc_device_set_current_device()`. Errors:
+ `TRTC_ERR_INVALID_PARAMETER` (`quality`), `TRTC_ERR_FAILED` (the system gives no thread). Any thread. Since 0.1.
  */
-TRTC_API trtc_result trtc_cloud_start_local_audio(trtc_cloud *cloud, int32_t quality);
+TRTC_API
+trtc_result trtc_cloud_start_local_audio(trtc_cloud *cloud,
+                                         int32_t quality);
 
 /*
- Ends local sound, whatever its source: custom capture, file or pattern. Others see it become unavailable. Without local
+ Ends local sound, whatever its source: microphone, custom capture, file or pattern. Others see it become unavailable. Without local
  sound it does nothing. Errors: common. Any thread. Since 0.1.
  */
-TRTC_API trtc_result trtc_cloud_stop_local_audio(trtc_cloud *cloud);
+TRTC_API
+trtc_result trtc_cloud_stop_local_audio(trtc_cloud *cloud);
 
 /*
  Silences local sound (nonzero), or no longer (the default). The track stays and carries silence, yet others see it
@@ -1068,7 +1152,8 @@ TRTC_API trtc_result trtc_cloud_mute_all_remote_audio(trtc_cloud *cloud, trtc_bo
 TRTC_API trtc_result trtc_cloud_enable_audio_volume_evaluation(trtc_cloud *cloud, uint32_t interval_ms);
 
 /*
- The host pulls the mixed playout by itself (nonzero), or the library plays it (the default). Before entering. Errors:
+ The host pulls the mixed playout by itself (nonzero), or the library plays it to the speaker while in a room (the
+ default; without a speaker `on_warning` tells `TRTC_WARN_SPEAKER_DEVICE_EMPTY`). Before entering. Errors:
  `TRTC_ERR_REFUSED` (in a room, entering or leaving). Any thread. Since 0.1.
  */
 TRTC_API trtc_result trtc_cloud_enable_custom_audio_rendering(trtc_cloud *cloud, trtc_bool enable);
@@ -1149,6 +1234,123 @@ trtc_result trtc_cloud_last_error(trtc_cloud *cloud,
  thread. Since 0.1.
  */
 TRTC_API trtc_result trtc_generate_custom_pts(uint64_t *out_pts_ms);
+
+/*
+ Lists the devices of a type (`TRTC_DEVICE_TYPE_*`) that are there now, by a handle in `out_list`.
+
+ From now on the cloud tells changes of microphones and speakers by `on_device_change`. On Linux microphones and speakers
+ are those of the PulseAudio (or PipeWire) server, without one ALSA's; the first use of them keeps the library loaded after
+ a later `dlclose`. Waits for the system's answer, up to some 100 ms. Errors: `TRTC_ERR_INVALID_PARAMETER`
+ (`device_type`), `TRTC_ERR_NOT_SUPPORTED` (cameras on systems other than Linux), `TRTC_ERR_FAILED`. Any thread. Since 0.1.
+ */
+TRTC_API
+trtc_result trtc_device_get_devices_list(trtc_cloud *cloud,
+                                         int32_t device_type,
+                                         trtc_device_list **out_list);
+
+/*
+ How many devices a list has. Errors: `TRTC_ERR_INVALID_HANDLE`, `TRTC_ERR_INVALID_PARAMETER` (`out_count`). Any thread.
+ Since 0.1.
+ */
+TRTC_API trtc_result trtc_device_list_get_count(trtc_device_list *list, uint32_t *out_count);
+
+/*
+ The name of a device, for people.
+
+ `buffer` (of `size_bytes`; may be NULL to ask for the size) gets the text with its NUL; `out_need_bytes` (may be NULL)
+ gets the size that is needed. Errors: `TRTC_ERR_INVALID_HANDLE`, `TRTC_ERR_INVALID_PARAMETER` (`index`),
+ `TRTC_ERR_BUFFER_TOO_SMALL` (`buffer` was not touched). Any thread. Since 0.1.
+ */
+TRTC_API
+trtc_result trtc_device_list_get_device_name(trtc_device_list *list,
+                                             uint32_t index,
+                                             char *buffer,
+                                             uint32_t size_bytes,
+                                             uint32_t *out_need_bytes);
+
+/*
+ The id of a device, for `trtc_device_set_current_device()`: the same after a restart, as far as the system's names are.
+ Arguments and errors as for `trtc_device_list_get_device_name()`. Errors: as there. Any thread. Since 0.1.
+ */
+TRTC_API
+trtc_result trtc_device_list_get_device_pid(trtc_device_list *list,
+                                            uint32_t index,
+                                            char *buffer,
+                                            uint32_t size_bytes,
+                                            uint32_t *out_need_bytes);
+
+/*
+ What a camera can do, as JSON: `{"SupportedResolution":[{"width":1280,"height":720}]}`; for other devices the list is
+ empty. Arguments and errors as for `trtc_device_list_get_device_name()`. Errors: as there. Any thread. Since 0.1.
+ */
+TRTC_API
+trtc_result trtc_device_list_get_device_properties(trtc_device_list *list,
+                                                   uint32_t index,
+                                                   char *buffer,
+                                                   uint32_t size_bytes,
+                                                   uint32_t *out_need_bytes);
+
+/*
+ Gives a list back. Errors: `TRTC_ERR_INVALID_HANDLE`. Any thread. Since 0.1.
+ */
+TRTC_API trtc_result trtc_device_list_release(trtc_device_list *list);
+
+/*
+ Uses a device (`device_id` as of the list) from now on, microphone and speaker also while sound runs, a camera from the
+ next `trtc_cloud_start_local_preview()`.
+
+ Devices belong to the process: the latest call of any cloud wins. The system's default is no longer followed; a device
+ that is pulled out is replaced by the default until it is back. Errors: `TRTC_ERR_INVALID_PARAMETER` (`device_type`,
+ `device_id`: not there now), `TRTC_ERR_NOT_SUPPORTED` (cameras on systems other than Linux). Any thread. Since 0.1.
+ */
+TRTC_API trtc_result trtc_device_set_current_device(trtc_cloud *cloud, int32_t device_type, const char *device_id);
+
+/*
+ The device in use, or else the one that would be used: a list of one, or of none without any, by a handle in `out_list`.
+ Errors: `TRTC_ERR_INVALID_PARAMETER` (`device_type`), `TRTC_ERR_NOT_SUPPORTED` (cameras on systems other than Linux). Any
+ thread. Since 0.1.
+ */
+TRTC_API
+trtc_result trtc_device_get_current_device(trtc_cloud *cloud,
+                                           int32_t device_type,
+                                           trtc_device_list **out_list);
+
+/*
+ Follows the system's default microphone or speaker (nonzero, the default), or stays with the device of now. Errors:
+ `TRTC_ERR_INVALID_PARAMETER` (`device_type`), `TRTC_ERR_NOT_SUPPORTED` (camera). Any thread. Since 0.1.
+ */
+TRTC_API
+trtc_result trtc_device_enable_following_default_audio_device(trtc_cloud *cloud,
+                                                              int32_t device_type,
+                                                              trtc_bool enable);
+
+/*
+ Sets the system's volume of a microphone or speaker in percent: 0..100. Not available yet; see
+ `trtc_cloud_set_audio_capture_volume()` and `trtc_cloud_set_audio_playout_volume()`. Errors:
+ `TRTC_ERR_INVALID_PARAMETER` (`device_type`, `volume`), `TRTC_ERR_NOT_SUPPORTED`. Any thread. Since 0.1.
+ */
+TRTC_API trtc_result trtc_device_set_current_device_volume(trtc_cloud *cloud, int32_t device_type, uint32_t volume);
+
+/*
+ The system's volume of a microphone or speaker in percent. Not available yet. Errors: `TRTC_ERR_INVALID_PARAMETER`
+ (`device_type`), `TRTC_ERR_NOT_SUPPORTED`. Any thread. Since 0.1.
+ */
+TRTC_API
+trtc_result trtc_device_get_current_device_volume(trtc_cloud *cloud,
+                                                  int32_t device_type,
+                                                  uint32_t *out_volume);
+
+/*
+ Mutes a microphone or speaker in the system. Not available yet; see `trtc_cloud_mute_local_audio()`. Errors:
+ `TRTC_ERR_INVALID_PARAMETER` (`device_type`), `TRTC_ERR_NOT_SUPPORTED`. Any thread. Since 0.1.
+ */
+TRTC_API trtc_result trtc_device_set_current_device_mute(trtc_cloud *cloud, int32_t device_type, trtc_bool mute);
+
+/*
+ Whether a microphone or speaker is muted in the system. Not available yet. Errors: `TRTC_ERR_INVALID_PARAMETER`
+ (`device_type`), `TRTC_ERR_NOT_SUPPORTED`. Any thread. Since 0.1.
+ */
+TRTC_API trtc_result trtc_device_get_current_device_mute(trtc_cloud *cloud, int32_t device_type, trtc_bool *out_mute);
 
 /*
  The message of the latest failed call on this thread, naming the field and the allowed range; "" when there was none.
@@ -1339,14 +1541,19 @@ trtc_result trtc_cloud_stop_source(trtc_cloud *cloud,
                                    int32_t stream_type);
 
 /*
- Takes the camera. This version has none: `on_warning` tells `TRTC_WARN_CAMERA_DEVICE_EMPTY`, and nothing is sent; use
- custom capture, a file or the pattern. `view` must be NULL for now. Errors: `TRTC_ERR_NOT_SUPPORTED` (`view`). Any
- thread. Since 0.1.
+ Sends the camera as the main stream, in place of its source. `view` must be NULL for now: the host draws, by
+ `trtc_cloud_set_local_video_render_callback()` or `trtc_video_acquire()`.
+
+ The camera delivers in the format nearest to `trtc_cloud_set_video_encoder_param()` of before; `on_camera_did_ready`
+ follows. Without a camera `on_warning` tells `TRTC_WARN_CAMERA_DEVICE_EMPTY`, and nothing is sent; one that cannot be
+ opened or is pulled out is told by `TRTC_WARN_CAMERA_START_FAILED` or `TRTC_WARN_CAMERA_DISCONNECTED` and tried again
+ every second. Which camera: `trtc_device_set_current_device()`. On Linux (V4L2) only. Errors: `TRTC_ERR_NOT_SUPPORTED`
+ (`view`), `TRTC_ERR_FAILED` (the system gives no thread). Any thread. Since 0.1.
  */
 TRTC_API trtc_result trtc_cloud_start_local_preview(trtc_cloud *cloud, void *view);
 
 /*
- Ends the camera; without one it does nothing. Errors: common. Any thread. Since 0.1.
+ Ends the camera; other sources are left alone. Errors: common. Any thread. Since 0.1.
  */
 TRTC_API trtc_result trtc_cloud_stop_local_preview(trtc_cloud *cloud);
 

@@ -9,17 +9,19 @@ use std::ffi::{c_char, c_void};
 use trtc_sdk::AudioInput;
 use trtc_types::{AudioQuality, Error, Result};
 
-/// Starts local sound from the microphone with `TRTC_AUDIO_QUALITY_*`.
+/// Starts local sound from the microphone with `TRTC_AUDIO_QUALITY_*`; while custom sound, a file or the pattern runs, only
+/// the quality is kept.
 ///
-/// This version has no microphone: the quality is kept for custom sound, files and the pattern, and without one of these
-/// `on_warning` tells `TRTC_WARN_MICROPHONE_DEVICE_EMPTY`. Errors: `TRTC_ERR_INVALID_PARAMETER` (`quality`). Any thread.
-/// Since 0.1.
+/// `on_mic_did_ready` and, for the others, the sound's availability follow with the first of it. Without a microphone
+/// `on_warning` tells `TRTC_WARN_MICROPHONE_DEVICE_EMPTY`, and one that is plugged in is used. One that is pulled out is
+/// told by `TRTC_WARN_MICROPHONE_DEVICE_ABNORMAL` and replaced. Which microphone: `trtc_device_set_current_device()`. Errors:
+/// `TRTC_ERR_INVALID_PARAMETER` (`quality`), `TRTC_ERR_FAILED` (the system gives no thread). Any thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_cloud_start_local_audio(cloud: *mut trtc_cloud, quality: i32) -> trtc_result {
     on_cloud(cloud, |entry| entry.cloud.start_local_audio(one_of::<AudioQuality>("quality", quality)?))
 }
 
-/// Ends local sound, whatever its source: custom capture, file or pattern. Others see it become unavailable. Without local
+/// Ends local sound, whatever its source: microphone, custom capture, file or pattern. Others see it become unavailable. Without local
 /// sound it does nothing. Errors: common. Any thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_cloud_stop_local_audio(cloud: *mut trtc_cloud) -> trtc_result {
@@ -153,7 +155,8 @@ pub unsafe extern "C" fn trtc_cloud_enable_audio_volume_evaluation(
     on_cloud(cloud, |entry| entry.cloud.enable_audio_volume_evaluation(interval_ms))
 }
 
-/// The host pulls the mixed playout by itself (nonzero), or the library plays it (the default). Before entering. Errors:
+/// The host pulls the mixed playout by itself (nonzero), or the library plays it to the speaker while in a room (the
+/// default; without a speaker `on_warning` tells `TRTC_WARN_SPEAKER_DEVICE_EMPTY`). Before entering. Errors:
 /// `TRTC_ERR_REFUSED` (in a room, entering or leaving). Any thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_cloud_enable_custom_audio_rendering(

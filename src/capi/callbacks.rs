@@ -92,6 +92,14 @@ pub struct trtc_callbacks {
     /// `trtc_cloud_switch_role()` ended: `TRTC_OK`, or `TRTC_ERR_*` and the role is as it was. `message` is a sentence for
     /// people: why, or with `TRTC_OK` what could not be done; or "".
     pub on_switch_role: Option<unsafe extern "C" fn(user_data: *mut c_void, code: i32, message: *const c_char)>,
+    /// The camera delivers pictures.
+    pub on_camera_did_ready: Option<unsafe extern "C" fn(user_data: *mut c_void)>,
+    /// The microphone delivers sound.
+    pub on_mic_did_ready: Option<unsafe extern "C" fn(user_data: *mut c_void)>,
+    /// A microphone or speaker (`TRTC_DEVICE_TYPE_*`) came, went, is used now, or is the system's default now
+    /// (`TRTC_DEVICE_STATE_*`). Told while the cloud uses one, and after `trtc_device_get_devices_list()`, within about 1 s.
+    pub on_device_change:
+        Option<unsafe extern "C" fn(user_data: *mut c_void, device_id: *const c_char, device_type: i32, state: i32)>,
 }
 
 sized_struct!(
@@ -122,6 +130,9 @@ sized_struct!(
         on_miss_custom_cmd_msg: None,
         on_user_voice_volume: None,
         on_switch_role: None,
+        on_camera_did_ready: None,
+        on_mic_did_ready: None,
+        on_device_change: None,
     }
 );
 
@@ -316,6 +327,13 @@ impl trtc_callbacks {
                 }
                 Event::Statistics(statistics) => self.statistics(&statistics),
                 Event::UserVoiceVolume { users, total } => self.volumes(&users, total),
+                Event::CameraDidReady => self.plain(self.on_camera_did_ready),
+                Event::MicDidReady => self.plain(self.on_mic_did_ready),
+                Event::DeviceChange { id, kind, state } => {
+                    if let Some(call) = self.on_device_change {
+                        call(data, c_string(&id).as_ptr(), kind as i32, state as i32);
+                    }
+                }
                 Event::ConnectionLost => self.plain(self.on_connection_lost),
                 Event::TryToReconnect => self.plain(self.on_try_to_reconnect),
                 Event::ConnectionRecovery => self.plain(self.on_connection_recovery),

@@ -77,6 +77,16 @@ pub const TRTC_WARN_MICROPHONE_DEVICE_EMPTY: i32 = 1201;
 pub const TRTC_WARN_CAMERA_DEVICE_EMPTY: i32 = 1111;
 /// No speaker.
 pub const TRTC_WARN_SPEAKER_DEVICE_EMPTY: i32 = 1202;
+/// The camera does not work.
+pub const TRTC_WARN_CAMERA_DEVICE_ERROR: i32 = 1115;
+/// The camera was pulled out.
+pub const TRTC_WARN_CAMERA_DISCONNECTED: i32 = 1116;
+/// The camera could not be started.
+pub const TRTC_WARN_CAMERA_START_FAILED: i32 = 1117;
+/// The microphone does not work, or was pulled out.
+pub const TRTC_WARN_MICROPHONE_DEVICE_ABNORMAL: i32 = 1204;
+/// The speaker does not work, or was pulled out.
+pub const TRTC_WARN_SPEAKER_DEVICE_ABNORMAL: i32 = 1205;
 /// A video frame could not be decoded, or its codec is not supported.
 pub const TRTC_WARN_VIDEO_FRAME_DECODE_FAIL: i32 = 2101;
 /// An audio frame could not be decoded, or its codec is not supported.
@@ -130,6 +140,11 @@ mod tests {
         assert_eq!(TRTC_WARN_MICROPHONE_DEVICE_EMPTY, Code::WARN_MICROPHONE_DEVICE_EMPTY.0);
         assert_eq!(TRTC_WARN_CAMERA_DEVICE_EMPTY, Code::WARN_CAMERA_DEVICE_EMPTY.0);
         assert_eq!(TRTC_WARN_SPEAKER_DEVICE_EMPTY, Code::WARN_SPEAKER_DEVICE_EMPTY.0);
+        assert_eq!(TRTC_WARN_CAMERA_DEVICE_ERROR, Code::WARN_CAMERA_DEVICE_ERROR.0);
+        assert_eq!(TRTC_WARN_CAMERA_DISCONNECTED, Code::WARN_CAMERA_DISCONNECTED.0);
+        assert_eq!(TRTC_WARN_CAMERA_START_FAILED, Code::WARN_CAMERA_START_FAILED.0);
+        assert_eq!(TRTC_WARN_MICROPHONE_DEVICE_ABNORMAL, Code::WARN_MICROPHONE_DEVICE_ABNORMAL.0);
+        assert_eq!(TRTC_WARN_SPEAKER_DEVICE_ABNORMAL, Code::WARN_SPEAKER_DEVICE_ABNORMAL.0);
         assert_eq!(TRTC_WARN_VIDEO_FRAME_DECODE_FAIL, Code::WARN_VIDEO_FRAME_DECODE_FAIL.0);
         assert_eq!(TRTC_WARN_AUDIO_FRAME_DECODE_FAIL, Code::WARN_AUDIO_FRAME_DECODE_FAIL.0);
         assert_eq!(TRTC_WARN_IGNORE_UPSTREAM_FOR_AUDIENCE, Code::WARN_IGNORE_UPSTREAM_FOR_AUDIENCE.0);

@@ -14,6 +14,7 @@ pub mod callbacks;
 mod check;
 pub mod cloud;
 pub mod code;
+pub mod device;
 pub mod error;
 mod guard;
 mod handle;

@@ -40,9 +40,14 @@ pub struct trtc_video {
 
 static VIDEOS: Table<Pixels> = Table::new("video");
 
-/// Takes the camera. This version has none: `on_warning` tells `TRTC_WARN_CAMERA_DEVICE_EMPTY`, and nothing is sent; use
-/// custom capture, a file or the pattern. `view` must be NULL for now. Errors: `TRTC_ERR_NOT_SUPPORTED` (`view`). Any
-/// thread. Since 0.1.
+/// Sends the camera as the main stream, in place of its source. `view` must be NULL for now: the host draws, by
+/// `trtc_cloud_set_local_video_render_callback()` or `trtc_video_acquire()`.
+///
+/// The camera delivers in the format nearest to `trtc_cloud_set_video_encoder_param()` of before; `on_camera_did_ready`
+/// follows. Without a camera `on_warning` tells `TRTC_WARN_CAMERA_DEVICE_EMPTY`, and nothing is sent; one that cannot be
+/// opened or is pulled out is told by `TRTC_WARN_CAMERA_START_FAILED` or `TRTC_WARN_CAMERA_DISCONNECTED` and tried again
+/// every second. Which camera: `trtc_device_set_current_device()`. On Linux (V4L2) only. Errors: `TRTC_ERR_NOT_SUPPORTED`
+/// (`view`), `TRTC_ERR_FAILED` (the system gives no thread). Any thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_cloud_start_local_preview(cloud: *mut trtc_cloud, view: *mut c_void) -> trtc_result {
     on_cloud(cloud, |entry| {
@@ -51,7 +56,7 @@ pub unsafe extern "C" fn trtc_cloud_start_local_preview(cloud: *mut trtc_cloud, 
     })
 }
 
-/// Ends the camera; without one it does nothing. Errors: common. Any thread. Since 0.1.
+/// Ends the camera; other sources are left alone. Errors: common. Any thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_cloud_stop_local_preview(cloud: *mut trtc_cloud) -> trtc_result {
     on_cloud(cloud, |entry| entry.cloud.stop_local_preview())

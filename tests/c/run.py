@@ -19,7 +19,7 @@ program = build(HERE / "unload.c", "gnu11", libraries=["-ldl"])
 code, output = run(program, STAGE / "lib" / "libtrtc.so", timeout=120) if program else (-1, "")
 checks.that(code == 0, "dlopen, create, destroy, dlclose a hundred times", output)
 
-static = [str(STAGE / "lib" / "libtrtc.a"), "-lstdc++", "-lpthread", "-ldl", "-lm"]
+static = [str(STAGE / "lib" / "libtrtc.a"), "-lasound", "-lstdc++", "-lpthread", "-ldl", "-lm"]
 program = build(HERE / "own_opus.c", "c11", libraries=static)
 code, output = run(program) if program else (-1, "")
 checks.that(code == 0, "static link beside a program with its own opus_encode", output)

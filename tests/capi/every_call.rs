@@ -6,7 +6,7 @@ use std::ffi::{c_char, c_void};
 use std::ptr::{null_mut, without_provenance_mut};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use trtc::capi::{audio::*, cloud::*, code::*, log::*, message::*, params::*, room::*, source::*, video::*};
+use trtc::capi::{audio::*, cloud::*, code::*, device::*, log::*, message::*, params::*, room::*, source::*, video::*};
 
 /// Calls each with otherwise good arguments; `trtc_cloud_destroy` last. `released` counts release functions.
 pub fn every_call(c: *mut trtc_cloud, released: &AtomicUsize) -> Vec<(&'static str, i32)> {
@@ -24,6 +24,7 @@ pub fn every_call(c: *mut trtc_cloud, released: &AtomicUsize) -> Vec<(&'static s
     (sound.samples, sound.samples_per_channel) = (samples.as_mut_ptr(), 480);
     let (mut number, mut video, mut shown) = (0u32, null_mut(), made::<trtc_video_frame>());
     let mut text = [0 as c_char; 512];
+    let (mut list, mut flag) = (null_mut(), 0i32);
     macro_rules! all {
         ($($name:ident($($arg:expr),*);)*) => { vec![$((stringify!($name), unsafe { $name(c $(, $arg)*) })),*] };
     }
@@ -71,6 +72,14 @@ pub fn every_call(c: *mut trtc_cloud, released: &AtomicUsize) -> Vec<(&'static s
         trtc_cloud_start_file_source(0, &raw const file);
         trtc_cloud_start_pattern_source(0, &raw const pattern);
         trtc_cloud_stop_source(0);
+        trtc_device_get_devices_list(2, &raw mut list);
+        trtc_device_set_current_device(2, c"nowhere".as_ptr());
+        trtc_device_get_current_device(2, &raw mut list);
+        trtc_device_enable_following_default_audio_device(0, 1);
+        trtc_device_set_current_device_volume(0, 100);
+        trtc_device_get_current_device_volume(0, &raw mut number);
+        trtc_device_set_current_device_mute(0, 1);
+        trtc_device_get_current_device_mute(0, &raw mut flag);
         trtc_cloud_destroy();
     }
 }
@@ -94,6 +103,11 @@ const WITHOUT_CLOUD: &[&str] = &[
     "trtc_set_log_file",
     "trtc_set_log_callback",
     "trtc_video_release",
+    "trtc_device_list_get_count",
+    "trtc_device_list_get_device_name",
+    "trtc_device_list_get_device_pid",
+    "trtc_device_list_get_device_properties",
+    "trtc_device_list_release",
 ];
 
 #[test]

@@ -6,7 +6,7 @@ use std::ffi::{CString, c_char, c_void};
 use std::fmt::Debug;
 use std::ptr::{null, null_mut, without_provenance_mut};
 use trtc::capi::{
-    audio::*, callbacks::*, cloud::*, code::*, log::*, message::*, params::*, room::*, source::*, video::*,
+    audio::*, callbacks::*, cloud::*, code::*, device::*, log::*, message::*, params::*, room::*, source::*, video::*,
 };
 
 const OK: i32 = TRTC_OK;
@@ -231,6 +231,50 @@ fn last_error(c: *mut trtc_cloud, buffer: *mut c_char, size: u32, need: *mut u32
 }
 
 const LAST_ERROR: &str = "volume must be 0..=150, got 151";
+
+/// Every type; what is not there for one says so.
+fn device_types(expected: [i32; 3], call: impl Fn(*mut trtc_cloud, i32) -> i32) {
+    let [mic, speaker, camera] = expected;
+    each("", [(0, mic), (1, speaker), (2, camera)], |c, value| call(c, *value));
+    each("device_type", [(-1, BAD), (3, BAD), (i32::MAX, BAD)], |c, value| call(c, *value));
+}
+
+const NO_VOLUME: [i32; 3] = [TRTC_ERR_NOT_SUPPORTED; 3];
+
+/// A place that a call without support looks at, but does not write to.
+fn unsupported_places<T: Default + Copy>(parameter: &str, call: impl Fn(*mut trtc_cloud, *mut T) -> i32) {
+    let supported = |result| if result == TRTC_ERR_NOT_SUPPORTED { OK } else { result };
+    places(parameter, BAD, |c, p| supported(call(c, p)));
+}
+
+/// No list is valid.
+fn bad_lists(call: impl Fn(*mut trtc_device_list) -> i32) {
+    for bad in [0, 1, 4097, usize::MAX] {
+        assert_eq!(call(without_provenance_mut(bad)), TRTC_ERR_INVALID_HANDLE);
+    }
+}
+
+/// A list of cameras, given back.
+fn with_list(c: *mut trtc_cloud, call: impl FnOnce(*mut trtc_device_list) -> i32) -> i32 {
+    let mut list = null_mut();
+    unsafe {
+        assert_eq!(trtc_device_get_devices_list(c, TRTC_DEVICE_TYPE_CAMERA, &raw mut list), OK);
+        let result = call(list);
+        let text = message();
+        assert_eq!(trtc_device_list_release(list), OK);
+        assert_eq!(text, message());
+        result
+    }
+}
+
+type Text = unsafe extern "C" fn(*mut trtc_device_list, u32, *mut c_char, u32, *mut u32) -> i32;
+
+/// No list has so many devices. The buffer is written as that of `trtc_cloud_last_error`, which is covered there.
+fn list_text(call: Text) {
+    each("index", [(1_000, BAD), (u32::MAX, BAD)], |c, index| {
+        with_list(c, |list| unsafe { call(list, *index, [0; 8].as_mut_ptr(), 8, &mut 0) })
+    });
+}
 
 macro_rules! rows {
     ($($function:ident { $($parameter:ident => $check:expr;)* })*) => {
@@ -480,6 +524,78 @@ rows! {
         stream_type => streams(|c, s| unsafe { trtc_cloud_start_pattern_source(c, s, null()) });
         source => structs::<trtc_pattern_source>("source", OK, OK, |c, p| unsafe { trtc_cloud_start_pattern_source(c, 0, p) });
     }
+    trtc_device_get_devices_list {
+        device_type => device_types([OK; 3], |c, t| {
+            let mut list = null_mut();
+            let result = unsafe { trtc_device_get_devices_list(c, t, &raw mut list) };
+            assert_eq!(list.is_null(), result != OK);
+            assert!(list.is_null() || unsafe { trtc_device_list_release(list) } == OK);
+            result
+        });
+        out_list => places::<usize>("out_list", BAD, |c, p| unsafe { trtc_device_get_devices_list(c, 2, p.cast()) });
+    }
+    trtc_device_get_current_device {
+        device_type => device_types([OK; 3], |c, t| unsafe { trtc_device_get_current_device(c, t, &mut null_mut()) });
+        out_list => places::<usize>("out_list", BAD, |c, p| unsafe { trtc_device_get_current_device(c, 2, p.cast()) });
+    }
+    trtc_device_set_current_device {
+        device_type => each("device_type", [(-1, BAD), (3, BAD)], |c, t| unsafe { trtc_device_set_current_device(c, *t, c"x".as_ptr()) });
+        device_id => {
+            each("device_id", [(c"x", BAD), (c"", BAD)], |c, id| unsafe { trtc_device_set_current_device(c, 2, id.as_ptr()) });
+            each("device_id", [((), BAD)], |c, ()| unsafe { trtc_device_set_current_device(c, 2, null()) });
+            each("device_id", [((), TRTC_ERR_NOT_UTF8)], |c, ()| unsafe { trtc_device_set_current_device(c, 2, c"\xff".as_ptr()) });
+        };
+    }
+    trtc_device_enable_following_default_audio_device {
+        device_type => device_types([OK, OK, TRTC_ERR_NOT_SUPPORTED], |c, t| unsafe {
+            trtc_device_enable_following_default_audio_device(c, t, 1)
+        });
+        enable => any_bool(|c, on| unsafe { trtc_device_enable_following_default_audio_device(c, 0, on) });
+    }
+    trtc_device_set_current_device_volume {
+        device_type => device_types(NO_VOLUME, |c, t| unsafe { trtc_device_set_current_device_volume(c, t, 0) });
+        volume => each("volume", [(0, TRTC_ERR_NOT_SUPPORTED), (100, TRTC_ERR_NOT_SUPPORTED), (101, BAD)], |c, v| unsafe {
+            trtc_device_set_current_device_volume(c, 0, *v)
+        });
+    }
+    trtc_device_get_current_device_volume {
+        device_type => device_types(NO_VOLUME, |c, t| unsafe { trtc_device_get_current_device_volume(c, t, &mut 0) });
+        out_volume => unsupported_places("out_volume", |c, p| unsafe { trtc_device_get_current_device_volume(c, 0, p) });
+    }
+    trtc_device_set_current_device_mute {
+        device_type => device_types(NO_VOLUME, |c, t| unsafe { trtc_device_set_current_device_mute(c, t, 1) });
+        mute => each("", [0, 1, -1].map(|m| (m, TRTC_ERR_NOT_SUPPORTED)), |c, m| unsafe { trtc_device_set_current_device_mute(c, 0, *m) });
+    }
+    trtc_device_get_current_device_mute {
+        device_type => device_types(NO_VOLUME, |c, t| unsafe { trtc_device_get_current_device_mute(c, t, &mut 0) });
+        out_mute => unsupported_places("out_mute", |c, p| unsafe { trtc_device_get_current_device_mute(c, 0, p) });
+    }
+    trtc_device_list_get_count {
+        list => bad_lists(|list| unsafe { trtc_device_list_get_count(list, &mut 0) });
+        out_count => places::<u32>("out_count", BAD, |c, p| with_list(c, |list| unsafe { trtc_device_list_get_count(list, p) }));
+    }
+    trtc_device_list_get_device_name {
+        list => bad_lists(|list| unsafe { trtc_device_list_get_device_name(list, 0, null_mut(), 0, null_mut()) });
+        index => list_text(trtc_device_list_get_device_name);
+        buffer => list_text(trtc_device_list_get_device_name);
+        size_bytes => list_text(trtc_device_list_get_device_name);
+        out_need_bytes => list_text(trtc_device_list_get_device_name);
+    }
+    trtc_device_list_get_device_pid {
+        list => bad_lists(|list| unsafe { trtc_device_list_get_device_pid(list, 0, null_mut(), 0, null_mut()) });
+        index => list_text(trtc_device_list_get_device_pid);
+        buffer => list_text(trtc_device_list_get_device_pid);
+        size_bytes => list_text(trtc_device_list_get_device_pid);
+        out_need_bytes => list_text(trtc_device_list_get_device_pid);
+    }
+    trtc_device_list_get_device_properties {
+        list => bad_lists(|list| unsafe { trtc_device_list_get_device_properties(list, 0, null_mut(), 0, null_mut()) });
+        index => list_text(trtc_device_list_get_device_properties);
+        buffer => list_text(trtc_device_list_get_device_properties);
+        size_bytes => list_text(trtc_device_list_get_device_properties);
+        out_need_bytes => list_text(trtc_device_list_get_device_properties);
+    }
+    trtc_device_list_release { list => bad_lists(|list| unsafe { trtc_device_list_release(list) }); }
     trtc_cloud_stop_source { stream_type => streams(|c, s| unsafe { trtc_cloud_stop_source(c, s) }); }
 }
 

@@ -56,7 +56,10 @@ callbacks = _struct(
     on_recv_custom_cmd_msg=_callback(c_char_p, c_int32, c_uint32, POINTER(c_uint8), c_uint32),
     on_miss_custom_cmd_msg=_callback(c_char_p, c_int32, c_int32, c_int32),
     on_user_voice_volume=_callback(POINTER(POINTER(volume_info)), c_uint32, c_uint32),
-    on_switch_role=_callback(c_int32, c_char_p))
+    on_switch_role=_callback(c_int32, c_char_p),
+    on_camera_did_ready=_callback(),
+    on_mic_did_ready=_callback(),
+    on_device_change=_callback(c_char_p, c_int32, c_int32))
 cloud_options = _struct("trtc_cloud_options", pull_events=c_int32)
 enter_params = _struct("trtc_enter_params", sdk_app_id=c_uint32, server_url=c_char_p, access_token=c_char_p, user_id=c_char_p,
     user_sig=c_char_p, str_room_id=c_char_p, room_id=c_uint32, role=c_int32, allow_plain=c_int32, private_map_key=c_char_p)

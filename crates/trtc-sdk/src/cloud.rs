@@ -1,6 +1,6 @@
 //! The calls of a cloud.
-mod entry;
 mod devices;
+mod entry;
 mod local;
 mod remote;
 

@@ -4,7 +4,7 @@ use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::ffi::CStr;
 use trtc_types::stats::{LocalStatistics, RemoteStatistics};
-use trtc_types::{Code, LeaveReason, StreamType};
+use trtc_types::{Code, DeviceKind, DeviceState, LeaveReason, StreamType};
 
 type Lines = Mutex<Vec<String>>;
 
@@ -162,6 +162,9 @@ fn events() -> Vec<Event> {
         Event::UserVideoSizeChanged { user: user(), stream: StreamType::Big, width: 320, height: 180 },
         Event::Statistics(Box::new(statistics)),
         Event::UserVoiceVolume { users: vec![(None, 7), (Some(user()), 8)], total: 9 },
+        Event::CameraDidReady,
+        Event::MicDidReady,
+        Event::DeviceChange { id: "mic".into(), kind: DeviceKind::Speaker, state: DeviceState::Active },
         Event::ConnectionLost,
         Event::TryToReconnect,
         Event::ConnectionRecovery,
@@ -190,6 +193,9 @@ const EXPECTED: &[&str] = &[
     r#"on_user_video_size_changed "bob" 0 320 180"#,
     r#"on_statistics [21, 22, 23, 24] 1099511627776 26 [1, 2, 3, 4, 5, 6] "bob" 2 [11, 12] [13, 14, 15, 16, 17] [18, 19, 20]"#,
     r#"on_user_voice_volume "" 7 "bob" 8 9"#,
+    "on_camera_did_ready",
+    "on_mic_did_ready",
+    r#"on_device_change "mic" 1 2"#,
     "on_connection_lost",
     "on_try_to_reconnect",
     "on_connection_recovery",
@@ -216,6 +222,9 @@ fn every_event_calls_its_member() {
         on_send_first_local_video_frame(stream: i32);
         on_send_first_local_audio_frame();
         on_user_video_size_changed(user: *const c_char, stream: i32, width: u32, height: u32);
+        on_camera_did_ready();
+        on_mic_did_ready();
+        on_device_change(id: *const c_char, kind: i32, state: i32);
         on_connection_lost();
         on_try_to_reconnect();
         on_connection_recovery();
