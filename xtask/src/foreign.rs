@@ -22,6 +22,7 @@ enum Need {
     LivekitServer,
     Browser,
     Valgrind,
+    Sound,
 }
 
 const SUITES: &[Suite] = &[
@@ -50,6 +51,12 @@ const SUITES: &[Suite] = &[
         needs: &[Need::Python, Need::LivekitServer],
     },
     Suite { name: "simulcast, trtc serve", script: "tests/foreign/layers.py", args: &["trtc"], needs: &[Need::Python] },
+    Suite {
+        name: "sound devices on PulseAudio",
+        script: "tests/foreign/sound.py",
+        args: &[],
+        needs: &[Need::Python, Need::Sound],
+    },
     Suite {
         name: "browser client, trtc serve",
         script: "tests/foreign/browser.py",
@@ -120,6 +127,7 @@ impl Tools {
             Need::LivekitServer => self.livekit.is_some(),
             Need::Browser => self.node.is_some() && have("chromium"),
             Need::Valgrind => have("valgrind"),
+            Need::Sound => have("pulseaudio") && have("pactl"),
         }
     }
 
@@ -129,6 +137,7 @@ impl Tools {
             Need::LivekitServer => "livekit-server could not be built (needs Go 1.26)",
             Need::Browser => "chromium or livekit-client could not be installed",
             Need::Valgrind => "valgrind is missing",
+            Need::Sound => "PulseAudio is missing",
         }
     }
 

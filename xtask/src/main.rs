@@ -1,5 +1,6 @@
 //! Development commands. `./x` installs what is missing and calls these; each can be run alone with `cargo xtask NAME`.
 mod bench;
+mod camera_vm;
 mod demo;
 mod files;
 mod foreign;
@@ -26,6 +27,7 @@ cargo xtask demo [--input FILE]  a two-way call through our server, measured
 cargo xtask fuzz [--seconds N] [--target T] [--keep]
                                  each parser under libFuzzer, and how much of it is reached
 cargo xtask hostile              forbidden acts and floods, at full length
+cargo xtask camera-vm            the camera test in a qemu guest with a virtual camera
 cargo xtask bench NAME           packet, message or sfu: instruction counts, and the cost of forwarding";
 
 fn main() -> ExitCode {
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         Some("symbols") => symbols::run(rest),
         Some("check") => test::check(),
         Some("test") => test::run_everything(),
+        Some("camera-vm") => camera_vm::run(),
         Some("demo") => demo::run(rest),
         Some("hostile") => hostile::hostile(),
         Some("fuzz") => fuzz::fuzz(rest),

@@ -69,7 +69,7 @@ fn static_library(built: &Path, lib: &Path) -> Outcome {
 fn pkg_config(prefix: &Path) -> String {
     format!(
         "prefix={}\nlibdir=${{prefix}}/lib\nincludedir=${{prefix}}/include\n\nName: trtc\nDescription: Real-time call library\n\
-         Version: {VERSION}\nLibs: -L${{libdir}} -ltrtc\nLibs.private: -lstdc++ -lpthread -ldl -lm\nCflags: -I${{includedir}}\n",
+         Version: {VERSION}\nLibs: -L${{libdir}} -ltrtc\nLibs.private: -lasound -lstdc++ -lpthread -ldl -lm\nCflags: -I${{includedir}}\n",
         prefix.display()
     )
 }

@@ -1,6 +1,6 @@
 //! `check` is the quick loop, `test` is everything.
 use crate::run::{Outcome, cargo, run, target};
-use crate::{files, foreign, header, layers, stage, symbols};
+use crate::{camera_vm, files, foreign, header, layers, stage, symbols};
 use std::time::Instant;
 
 type Step = (&'static str, fn() -> Outcome);
@@ -28,6 +28,7 @@ pub(crate) fn run_everything() -> Outcome {
         ("stage", || stage::lay_out(&target("stage"), true)),
         ("symbols", || symbols::check(&target("stage"))),
         ("foreign", foreign::run),
+        ("camera in a virtual machine", camera_vm::run),
     ])
 }
 

@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use trtc_media::convert;
-use trtc_sdk::types::{AppScene, AudioQuality, I420, Role, RoomId, StreamType, UserId};
+use trtc_sdk::types::{AppScene, AudioQuality, DeviceKind, I420, Role, RoomId, StreamType, UserId};
 use trtc_sdk::{Cloud, CloudOptions, EnterParams, Event, FileSource, PatternSource, VideoEncoderParam};
 
 /// Arguments of `trtc join`.
@@ -48,9 +48,18 @@ pub struct Arguments {
     /// anchor or audience; the audience is in a live scene.
     #[arg(long, default_value = "anchor", value_parser = ["anchor", "audience"])]
     role: String,
-    /// pattern, none, or a file (.h264, .y4m, .yuv, .wav).
+    /// pattern, none, a file (.h264, .y4m, .yuv, .wav), mic, camera or mic,camera.
     #[arg(long, default_value = "none")]
     publish: String,
+    /// Plays the others: none, default (of the system, followed), or a speaker by its id or name.
+    #[arg(long, default_value = "none")]
+    speaker: String,
+    /// The microphone for --publish mic, by its id or name; the system's default unless given.
+    #[arg(long)]
+    mic: Option<String>,
+    /// The camera for --publish camera, by its id or name; the first unless given.
+    #[arg(long)]
+    camera: Option<String>,
     /// Picture size that is sent, 640x360 unless given; a raw .yuv file needs it: WIDTHxHEIGHT.
     #[arg(long)]
     size: Option<String>,
@@ -132,11 +141,17 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     let remotes: Remotes = Arc::default();
     let start = Instant::now();
     let (events_in, events) = sync_channel(EVENTS_CAP);
-    let cloud = Cloud::new(&CloudOptions::default(), move |event| {
+    let options = CloudOptions { no_speaker: arguments.speaker == "none", ..CloudOptions::default() };
+    let cloud = Cloud::new(&options, move |event| {
         let _ = events_in.try_send(event);
     })
     .map_err(said)?;
     listen(&cloud, &remotes)?;
+    choose(
+        &cloud,
+        DeviceKind::Speaker,
+        Some(&arguments.speaker).filter(|s| !["none", "default"].contains(&s.as_str())),
+    )?;
     start_sending(&cloud, arguments)?;
     cloud.set_prior_remote_video_stream_type(watched(arguments, 0)).map_err(said)?;
     cloud.set_default_stream_recv_mode(arguments.subscribe, arguments.subscribe).map_err(said)?;
@@ -191,6 +206,33 @@ fn listen(cloud: &Cloud, remotes: &Remotes) -> Result<(), String> {
         .map_err(said)
 }
 
+/// Selects a device that was given by id or name.
+fn choose(cloud: &Cloud, kind: DeviceKind, wanted: Option<&String>) -> Result<(), String> {
+    let Some(wanted) = wanted else { return Ok(()) };
+    let devices = cloud.devices(kind).map_err(said)?;
+    let Some(found) = devices.iter().find(|d| d.id == *wanted || d.name == *wanted) else {
+        let there: Vec<String> = devices.iter().map(|d| format!("{} ({:?})", d.id, d.name)).collect();
+        return Err(format!("no {kind:?} {wanted:?}; there are: {}", there.join(", ")));
+    };
+    cloud.set_current_device(kind, &found.id).map_err(said)
+}
+
+/// `mic`, `camera`, or both.
+fn devices_to_send(publish: &str) -> Option<(bool, bool)> {
+    let parts: Vec<&str> = publish.split(',').collect();
+    let known = parts.iter().all(|p| ["mic", "camera"].contains(p));
+    known.then(|| (parts.contains(&"mic"), parts.contains(&"camera")))
+}
+
+fn start_devices(cloud: &Cloud, arguments: &Arguments, (microphone, camera): (bool, bool)) -> Result<(), String> {
+    choose(cloud, DeviceKind::Microphone, arguments.mic.as_ref())?;
+    choose(cloud, DeviceKind::Camera, arguments.camera.as_ref())?;
+    if camera {
+        cloud.start_local_preview().map_err(said)?;
+    }
+    if microphone { cloud.start_local_audio(AudioQuality::Default).map_err(said) } else { Ok(()) }
+}
+
 fn start_sending(cloud: &Cloud, arguments: &Arguments) -> Result<(), String> {
     if arguments.publish == "none" || (arguments.role == "audience" && arguments.switch_role_at.is_none()) {
         return Ok(());
@@ -207,6 +249,9 @@ fn start_sending(cloud: &Cloud, arguments: &Arguments) -> Result<(), String> {
         let (width, height) = parse_size(size)?;
         let small = VideoEncoderParam { width, height, bitrate_kbps: arguments.small_kbps, ..encoder };
         cloud.enable_small_video_stream(Some(small)).map_err(said)?;
+    }
+    if let Some(devices) = devices_to_send(&arguments.publish) {
+        return start_devices(cloud, arguments, devices);
     }
     if arguments.publish == "pattern" {
         cloud.start_pattern_source(StreamType::Big, PatternSource::default()).map_err(said)?;
@@ -376,6 +421,11 @@ fn as_json(event: &Event) -> Option<Value> {
             json!({"event": "user_video_size_changed", "user": user(u), "stream": *stream as i32, "width": width, "height": height})
         }
         Event::FirstAudioFrame(u) => json!({"event": "first_audio_frame", "user": user(u)}),
+        Event::MicDidReady => json!({"event": "mic_ready"}),
+        Event::CameraDidReady => json!({"event": "camera_ready"}),
+        Event::DeviceChange { id, kind, state } => {
+            json!({"event": "device_change", "device": id, "type": *kind as i32, "state": *state as i32})
+        }
         Event::ConnectionLost => json!({"event": "connection_lost"}),
         Event::TryToReconnect => json!({"event": "try_to_reconnect"}),
         Event::ConnectionRecovery => json!({"event": "connection_recovery"}),
