@@ -171,12 +171,15 @@ fn judge(said: &str) -> Outcome {
         of("camera").iter().any(|c| c["name"].as_str().is_some_and(|n| n.contains("vivid"))),
         "the camera is listed by its name",
     );
-    let pixels = |p: &str| of("format").iter().any(|f| f["pixel"] == p);
-    need(["Yuyv", "Nv12", "I420"].into_iter().all(pixels), "with its pixel formats");
-    need(of("format").iter().any(|f| f["fps"][1] != 1), "and its fractional rates");
-    need(watched.len() >= 3 && watched.iter().all(|w| w["pictures"] == 8), "pictures came in every format asked for");
-    need(watched.iter().any(|w| w["fps"][1] != 1), "also at a fractional rate");
-    need(watched.iter().any(|w| w["fps"][1] == 1), "and at a whole one");
+    let seen = |pixel: &str, library: &str| {
+        watched.iter().any(|w| w["pixel"] == pixel && w["library"] == library && w["pictures"] == 8)
+    };
+    need(seen("Yuyv", "nokhwa") && seen("Nv12", "nokhwa"), "YUYV and NV12 came through nokhwa");
+    need(seen("Yuyv", "v4l") && seen("Nv12", "v4l") && seen("I420", "v4l"), "what it refuses came through v4l");
+    need(watched.iter().all(|w| w["pictures"] == 8), "no format gave no pictures");
+    let whole = watched.iter().filter(|w| w["fps"][1] == 1).count();
+    need(whole >= 3 && watched.len() >= whole + 3, "at whole and fractional rates");
+    need(of("nearest").iter().any(|w| w["width"] == 640 && w["height"] == 360), "the nearest format is found");
     need(!watched.is_empty() && watched.iter().all(|w| colours(w) >= 6), "with the bars of the test picture");
     if problems.is_empty() { Ok(()) } else { Err(format!("{}\n{said}", problems.join("; "))) }
 }

@@ -36,22 +36,27 @@ impl Cameras for SystemCameras {
 
     fn open_camera(&self, id: &str, width: u32, height: u32, fps: u32) -> Result<Box<dyn Camera>> {
         let device = Device::with_path(id).map_err(|e| failed(id, &e))?;
-        let all = formats(&device);
-        let format =
-            nearest(&all, width, height, fps).ok_or_else(|| failed(id, &"it has no format that is understood here"))?;
-        // nokhwa asks for what is set now, too: a fraction left by another program would stop it.
-        if format.fps.1 == 1 && format.pixel != CameraPixel::I420 {
-            let _ = set(&device, format);
-            drop(device);
-            match Nokhwa::open(id, format) {
-                Ok(camera) => return Ok(Box::new(camera)),
-                Err(error) => log::info!("{id}: {}; v4l is used", error.message),
-            }
-            let device = Device::with_path(id).map_err(|e| failed(id, &e))?;
-            return Ok(Box::new(Direct::open(id, &device, format)?));
-        }
-        Ok(Box::new(Direct::open(id, &device, format)?))
+        let format = nearest(&formats(&device), width, height, fps);
+        drop(device);
+        Ok(open(id, format.ok_or_else(|| failed(id, &"it has no format that is understood here"))?)?.0)
     }
+}
+
+/// Opens a camera in exactly this format, and says by which library.
+///
+/// # Errors
+/// `FAILED`, with the system's words.
+pub fn open(id: &str, format: CameraFormat) -> Result<(Box<dyn Camera>, &'static str)> {
+    let device = || Device::with_path(id).map_err(|e| failed(id, &e));
+    if format.fps.1 == 1 && format.pixel != CameraPixel::I420 {
+        // nokhwa asks for what is set now, too: a fraction left by another program would stop it.
+        let _ = set(&device()?, format);
+        match Nokhwa::open(id, format) {
+            Ok(camera) => return Ok((Box::new(camera), "nokhwa")),
+            Err(error) => log::info!("{}; v4l is used", error.message),
+        }
+    }
+    Ok((Box::new(Direct::open(id, &device()?, format)?), "v4l"))
 }
 
 fn formats(device: &Device) -> Vec<CameraFormat> {

@@ -4,7 +4,7 @@ mod linux;
 pub mod pixels;
 
 #[cfg(target_os = "linux")]
-pub use linux::SystemCameras;
+pub use linux::{SystemCameras, open};
 #[cfg(not(target_os = "linux"))]
 pub use none::SystemCameras;
 use trtc_types::CameraFormat;
