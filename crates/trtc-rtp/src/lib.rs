@@ -7,6 +7,7 @@
 pub mod feedback;
 pub mod h264;
 pub mod key_frame;
+pub mod link_estimate;
 pub mod loss_control;
 pub mod nack;
 pub mod packet;
@@ -19,6 +20,7 @@ pub mod video_receiver;
 pub mod vp8;
 
 pub use feedback::TransportFeedbackRecorder;
+pub use link_estimate::LinkEstimator;
 pub use loss_control::LossControl;
 pub use nack::NackGenerator;
 pub use packet::{

@@ -93,10 +93,15 @@ impl Vp8Shift {
     }
 
     /// Shifts the numbers of a payload in place; other bytes, and payloads that cannot be read, stay.
+    #[inline]
     pub fn apply(self, payload: &mut [u8]) {
-        if self == Self::default() {
-            return;
+        // Nearly always: one layer, or the first.
+        if self != Self::default() {
+            self.rewrite(payload);
         }
+    }
+
+    fn rewrite(self, payload: &mut [u8]) {
         let Some(descriptor) = Vp8Descriptor::parse(payload) else { return };
         let to = self.of(descriptor.numbers);
         match descriptor.picture_id {

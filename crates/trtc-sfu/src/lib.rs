@@ -2,6 +2,7 @@
 //! under which header, which key frame and which lost packet to ask for, and which data packets to relay.
 #![forbid(unsafe_code)]
 
+mod allocate;
 mod data;
 mod key_frame;
 mod layer;
@@ -10,6 +11,7 @@ mod speaker;
 mod subscription;
 mod track;
 
+pub use allocate::{Demand, allocate};
 pub use data::{DataGate, Refusal};
 pub use key_frame::Codec;
 pub use speaker::SpeakerLevel;

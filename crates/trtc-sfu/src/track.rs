@@ -1,4 +1,5 @@
 //! One published track and everybody who receives it.
+use crate::allocate::Demand;
 use crate::key_frame::Codec;
 use crate::layer::{KeyRequest, Layer};
 use crate::rewrite::Mapped;
@@ -187,14 +188,15 @@ impl Track {
         changed
     }
 
-    /// Bits per second of each layer by its rank; 0 where nothing flows.
+    /// What a subscriber (by its SSRC) wants of this track, and what that costs now.
     #[must_use]
-    pub fn rates_bps(&self, now: Instant) -> [u64; LAYERS_MAX] {
-        let mut rates = [0; LAYERS_MAX];
-        for layer in &self.layers {
-            rates[usize::from(layer.rank).min(LAYERS_MAX - 1)] = layer.rate_bps(now);
+    pub fn demand(&self, now: Instant, ssrc: u32) -> Option<Demand> {
+        let subscription = self.subscriptions.iter().find(|s| s.config.ssrc == ssrc)?;
+        let mut rates_bps = [0; LAYERS_MAX];
+        for layer in self.layers.iter().filter(|_| !self.muted) {
+            rates_bps[usize::from(layer.rank).min(LAYERS_MAX - 1)] = layer.rate_bps(now);
         }
-        rates
+        Some(Demand { priority: 0, wanted: subscription.wanted, allowed: subscription.allowed, rates_bps })
     }
 
     /// Stops or resumes forwarding to everybody.
@@ -406,3 +408,7 @@ impl Track {
 #[cfg(test)]
 #[path = "track_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "switch_tests.rs"]
+mod switch_tests;

@@ -161,6 +161,8 @@ pub enum MediaCommand {
         sid: String,
         /// The highest simulcast layer that it wants, 0 is the smallest picture; `None`: nothing for now.
         layer: Option<u8>,
+        /// Higher goes first when the link carries less than is wanted.
+        priority: u8,
     },
     /// Make the subscriber connection and its first offer, with all tracks subscribed so far.
     StartSubscriber {
@@ -247,6 +249,13 @@ pub enum MediaEvent {
     TrackEnded {
         /// Which.
         sid: String,
+    },
+    /// A track that this member receives is paused because its link does not even carry the lowest layer, or goes on.
+    StreamState {
+        /// Which.
+        sid: String,
+        /// New state.
+        paused: bool,
     },
     /// A connection is up: ICE and DTLS done.
     Connected {

@@ -67,7 +67,7 @@ impl State {
                     return self.stale();
                 };
                 if subscriber.wanted.iter().all(|w| w.sid != sid) {
-                    subscriber.wanted.push(Wanted { sid, publisher_sid, layer: LAYER_ALL, sent: None });
+                    subscriber.wanted.push(Wanted { sid, publisher_sid, layer: LAYER_ALL, priority: 1, sent: None });
                     self.sync_subscriber(now, member);
                 }
             }
@@ -78,7 +78,9 @@ impl State {
                     self.unsend(now, member, sent);
                 }
             }
-            MediaCommand::TrackSetting { member, sid, layer } => self.track_setting(now, member, &sid, layer),
+            MediaCommand::TrackSetting { member, sid, layer, priority } => {
+                self.track_setting(now, member, &sid, layer, priority);
+            }
             MediaCommand::StartSubscriber { member } => self.start_subscriber(now, member),
             MediaCommand::Resume { member } => self.resume(now, member),
             MediaCommand::SendData { to, room, packet, reliable } => self.send_data(now, room, to, packet, reliable),
@@ -102,12 +104,12 @@ impl State {
         self.announce_muted(publisher);
     }
 
-    fn track_setting(&mut self, now: Instant, key: MemberKey, sid: &str, layer: Option<u8>) {
+    fn track_setting(&mut self, now: Instant, key: MemberKey, sid: &str, layer: Option<u8>, priority: u8) {
         let member = self.members.get_mut(&key);
         let Some(wanted) = member.and_then(|m| m.wanted.iter_mut().find(|w| w.sid == sid)) else {
             return self.stale();
         };
-        wanted.layer = layer;
+        (wanted.layer, wanted.priority) = (layer, priority);
         let Some(sent) = wanted.sent else { return };
         let Some(slot) = self.tracks.get_mut(sent.track).and_then(Option::as_mut) else { return };
         if let Some(flowing) = &mut slot.flowing {
@@ -115,6 +117,9 @@ impl State {
         }
         let publisher = slot.member;
         self.mark_publisher(publisher);
+        if let Some(subscriber) = self.members.get(&key).and_then(|m| m.subscriber) {
+            self.limit_layers(now, subscriber);
+        }
     }
 
     fn mark_publisher(&mut self, key: MemberKey) {

@@ -1,5 +1,6 @@
 //! One peer connection of a member, with what the media thread remembers about it.
 use super::api::MemberKey;
+use super::limits::Limits;
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -40,6 +41,7 @@ pub(super) struct Link {
     pub(super) losses: Losses,
     pub(super) receiving: Receiving,
     pub(super) offering: Offering,
+    pub(super) limits: Limits,
 }
 
 /// What reports said since it was told.
@@ -138,6 +140,7 @@ impl Link {
             losses: Losses::default(),
             receiving: Receiving::default(),
             offering: Offering::default(),
+            limits: Limits::default(),
         }
     }
 

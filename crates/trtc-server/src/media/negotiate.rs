@@ -189,6 +189,7 @@ impl State {
             flowing.track.set_wanted(now, sent.ssrc, wanted.layer);
             publishers.push(slot.member);
         }
+        self.limit_layers(now, index);
         // They may have to send a key frame.
         for publisher in publishers {
             let index = self.members.get(&publisher).and_then(|m| m.publisher);

@@ -341,7 +341,9 @@ impl Out<'_> {
 /// Seals in place and swaps the packet into the send queue. Says whether it went.
 fn seal_and_push(links: &mut [Option<Box<Link>>], sender: &mut UdpSender, target: u64, packet: &mut Vec<u8>) -> bool {
     let link = links.get_mut(target as usize).and_then(Option::as_deref_mut);
-    let Some(to) = link.and_then(|link| link.peer.seal_rtp(packet)) else { return false };
+    let Some(link) = link else { return false };
+    let Some(to) = link.peer.seal_rtp(packet) else { return false };
+    link.limits.sent_bytes += packet.len() as u64;
     sender.push(to, |buffer| std::mem::swap(buffer, packet));
     true
 }

@@ -17,6 +17,7 @@ impl State {
     pub(super) fn rtcp(&mut self, now: Instant, sender: &mut UdpSender, index: usize, bytes: &[u8]) {
         for part in rtcp::parse(bytes) {
             match part {
+                Rtcp::Remb { bitrate_bps, .. } => self.remb(now, index, bitrate_bps),
                 Rtcp::SenderReport { ssrc, ntp, rtp_time, .. } => {
                     self.sender_report(now, sender, index, ssrc, ntp, rtp_time);
                 }
@@ -30,6 +31,7 @@ impl State {
                     }
                 }
                 Rtcp::ReceiverReport { reports, .. } => {
+                    self.receiver_reports(now, index, reports);
                     let worst = reports.map(|block| block.fraction_lost).max();
                     worst.into_iter().for_each(|fraction| self.loss_reported(now, index, fraction));
                 }
@@ -119,6 +121,7 @@ impl State {
         let Some(flowing) = tracks.get_mut(track).and_then(|t| t.as_mut()?.flowing.as_mut()) else { return };
         flowing.track.sender_report(layer, ntp, rtp_time, &mut |to: &Subscription, rtp_time, packets, octets| {
             let Some(link) = links.get_mut(to.config.target as usize).and_then(Option::as_deref_mut) else { return };
+            link.limits.report_sent(now, ntp);
             packet.clear();
             rtcp::sender_report(packet, &SenderInfo { ssrc: to.config.ssrc, ntp, rtp_time, packets, octets }, &[]);
             if let Some(address) = link.peer.seal_rtcp(packet) {

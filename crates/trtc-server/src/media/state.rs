@@ -64,6 +64,8 @@ pub(super) struct Wanted {
     pub(super) publisher_sid: String,
     /// The highest layer that it asked for.
     pub(super) layer: Option<u8>,
+    /// Higher goes first on a narrow link.
+    pub(super) priority: u8,
     pub(super) sent: Option<Sent>,
 }
 
@@ -238,6 +240,7 @@ impl State {
                 self.feed_back(now, sender, index);
             } else {
                 self.offer_if_due(now, index);
+                self.grow_if_due(now, index);
             }
             let Some(link) = self.links.get_mut(index).and_then(Option::as_deref_mut) else { continue };
             while let Some((to, bytes)) = link.peer.poll_send() {
@@ -373,6 +376,7 @@ impl State {
         }
         // Nothing is sent back over a dead connection: its deadlines would come again at once.
         if link.connected {
+            add(link.limits.estimator.timeout());
             add(link.receiving.report_due);
             add(link.receiving.feedback.as_ref().and_then(|f| f.recorder.timeout()));
         }

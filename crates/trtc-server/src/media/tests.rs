@@ -118,11 +118,36 @@ fn a_track_and_data_reach_another_member() {
     let payloads: Vec<_> = b.rtp.iter().map(|p| RtpPacket::parse(p).expect("rtp").payload().to_vec()).collect();
     assert_eq!(payloads, frame);
 
+    a_narrow_link_pauses(&mut a, &mut b, &mut events_b, header);
     data_is_stamped(&mut a, &mut b);
     media.send(MediaCommand::RemoveMember { member: 1 }).expect("queue");
     let next = event(&mut [&mut a, &mut b], &mut events_b, |e| matches!(e, MediaEvent::Offer { .. }));
     assert!(matches!(next, MediaEvent::Offer { mid_to_track, .. } if mid_to_track.is_empty()));
     media.stop();
+}
+
+/// A link that does not carry the only layer any more: the track is paused, and its subscriber learns of it.
+fn a_narrow_link_pauses(
+    a: &mut Link,
+    b: &mut Link,
+    events: &mut mpsc::Receiver<MediaEvent>,
+    header: impl Fn(u16) -> RtpHeader,
+) {
+    let (mut sequence, mut estimate_bps, mut paused) = (45, 4_000_000, false);
+    until(&mut [a, b], "a pause", |clients| {
+        clients[0].send_rtp(&header(sequence), &[], &[0x41; 1_000]);
+        sequence += 1;
+        if sequence % 20 == 0 {
+            let mut remb = Vec::new();
+            trtc_rtp::rtcp::remb(&mut remb, 1, estimate_bps, &[]);
+            clients[1].send_rtcp(&remb);
+            estimate_bps = estimate_bps * 9 / 10;
+        }
+        while let Ok(event) = events.try_recv() {
+            paused |= event == MediaEvent::StreamState { sid: "TR_v".into(), paused: true };
+        }
+        paused
+    });
 }
 
 fn data_is_stamped(a: &mut Link, b: &mut Link) {

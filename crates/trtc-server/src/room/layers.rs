@@ -7,8 +7,8 @@ use crate::media::{LayerInfo, MediaCommand, MemberKey};
 use std::time::{Duration, Instant};
 use trtc_proto::livekit::signal_response::Message;
 use trtc_proto::livekit::{
-    SubscribedCodec, SubscribedQuality, SubscribedQualityUpdate, TrackInfo, TrackType, UpdateTrackSettings,
-    VideoQuality,
+    StreamState, StreamStateInfo, StreamStateUpdate, SubscribedCodec, SubscribedQuality, SubscribedQualityUpdate,
+    TrackInfo, TrackSource, TrackType, UpdateTrackSettings, VideoQuality,
 };
 
 /// A layer that nobody wants goes on for this long: users change their minds. With the room's tick it stops within 5 s,
@@ -16,6 +16,10 @@ use trtc_proto::livekit::{
 const DOWN_DELAY: Duration = Duration::from_millis(3_500);
 /// Heights of the layers of a publisher that announced none (LiveKit's defaults).
 const DEFAULT_HEIGHTS: [u32; 2] = [180, 360];
+
+/// Of tracks whose subscriber sets none; a LiveKit server has the same.
+const PRIORITY_SCREEN: u8 = 255;
+const PRIORITY_CAMERA: u8 = 1;
 
 /// What is known of the demand for a track.
 #[derive(Default)]
@@ -34,7 +38,9 @@ impl Room {
                 self.members.iter().find(|(k, m)| **k != key && m.tracks.iter().any(|t| t.info.sid == *sid));
             let track = publisher.and_then(|(_, m)| m.tracks.iter().find(|t| t.info.sid == *sid && t.started));
             let Some(track) = track else { continue };
-            let setting = Setting { layer: (!request.disabled).then(|| wanted_layer(&track.info, request)) };
+            let layer = (!request.disabled).then(|| wanted_layer(&track.info, request));
+            let priority = u8::try_from(request.priority).ok().filter(|priority| *priority > 0);
+            let setting = Setting { layer, priority };
             let Some(member) = self.members.get_mut(&key).filter(|m| m.wants(sid)) else { continue };
             member.settings.insert(sid.clone(), setting);
             self.send_setting(key, sid);
@@ -45,8 +51,21 @@ impl Room {
     /// Tells the media thread what a subscriber wants of a track.
     pub(super) fn send_setting(&mut self, key: MemberKey, sid: &str) {
         let Some(member) = self.members.get(&key) else { return };
-        let Setting { layer } = member.setting(sid);
-        self.media(key, MediaCommand::TrackSetting { member: key, sid: sid.to_owned(), layer });
+        let Setting { layer, priority } = member.setting(sid);
+        let mut tracks = self.members.values().flat_map(|m| &m.tracks);
+        let screen = tracks.any(|t| t.info.sid == sid && t.info.source() == TrackSource::ScreenShare);
+        let priority = priority.unwrap_or(if screen { PRIORITY_SCREEN } else { PRIORITY_CAMERA });
+        self.media(key, MediaCommand::TrackSetting { member: key, sid: sid.to_owned(), layer, priority });
+    }
+
+    /// Tells a subscriber that a track is paused for want of room on its link, or goes on.
+    pub(super) fn stream_state(&mut self, key: MemberKey, sid: &str, paused: bool) {
+        let publisher = self.members.values().find(|m| m.tracks.iter().any(|t| t.info.sid == sid));
+        let Some(participant_sid) = publisher.map(|m| m.sid.clone()) else { return };
+        let state = if paused { StreamState::Paused } else { StreamState::Active };
+        let info = StreamStateInfo { participant_sid, track_sid: sid.to_owned(), state: state.into() };
+        let update = StreamStateUpdate { stream_states: vec![info] };
+        self.send(key, messages::encode(Message::StreamStateUpdate(update)), Missed::Keep);
     }
 
     /// Somebody wants more or less of a track. More is told to its publisher at once, less after a while.

@@ -56,6 +56,8 @@ pub struct Member {
 pub struct Setting {
     /// The highest simulcast layer, 0 is the smallest picture; `None`: nothing for now.
     pub layer: Option<u8>,
+    /// Higher goes first on a narrow link; by the source where nobody says.
+    pub priority: Option<u8>,
 }
 
 /// A track of a member.
@@ -156,7 +158,7 @@ impl Member {
 
     /// What it wants of a track. A client that adapts starts small and says soon what it needs.
     pub fn setting(&self, sid: &str) -> Setting {
-        let unsaid = Setting { layer: Some(if self.adaptive_stream { 0 } else { 2 }) };
+        let unsaid = Setting { layer: Some(if self.adaptive_stream { 0 } else { 2 }), priority: None };
         self.settings.get(sid).copied().unwrap_or(unsaid)
     }
 

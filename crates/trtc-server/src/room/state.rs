@@ -288,6 +288,7 @@ impl Room {
             }
             MediaEvent::TrackStarted { sid, codec_mime } => self.track_started(key, &sid, &codec_mime),
             MediaEvent::TrackLayers { sid, mid, layers } => self.track_layers(key, &sid, &mid, &layers),
+            MediaEvent::StreamState { sid, paused } => self.stream_state(key, &sid, paused),
             MediaEvent::Speaking { sid, level } => self.speaking(key, &sid, level),
             MediaEvent::Loss { publisher, percent } => member.vitals.lost(publisher, percent),
             MediaEvent::TrackEnded { sid } => self.track_ended(key, &sid),
