@@ -49,7 +49,14 @@ async fn not_found() -> Response {
 }
 
 async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
-    let page = shared.metrics.render(shared.room_count(), shared.member_count(), &shared.media.counters());
+    let gauges = [
+        ("trtc_rooms", "Rooms.", shared.room_count() as u64),
+        ("trtc_members", "Members of all rooms.", shared.member_count() as u64),
+        ("trtc_sockets", "WebSockets of members.", shared.socket_count() as u64),
+        ("trtc_open", "1 while new members may come, 0 while the server drains.", u64::from(shared.is_open())),
+        ("trtc_start_time_seconds", "When the server started, Unix time.", shared.started_unix_ms / 1000),
+    ];
+    let page = shared.metrics.render(&gauges, &shared.media.counters());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page).into_response()
 }
 

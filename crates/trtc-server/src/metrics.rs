@@ -115,16 +115,16 @@ impl Metrics {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The page for `GET /metrics`.
-    pub(crate) fn render(&self, rooms: usize, members: usize, media: &MediaCounters) -> String {
-        let mut out = String::with_capacity(8 * 1024);
-        let _ = write!(
-            out,
-            "# TYPE trtc_rooms gauge\ntrtc_rooms {rooms}\n# TYPE trtc_members gauge\ntrtc_members {members}\n"
-        );
+    /// The page for `GET /metrics`; a gauge is a name, what it shows and its value.
+    pub(crate) fn render(&self, gauges: &[(&str, &str, u64)], media: &MediaCounters) -> String {
+        let mut out = String::with_capacity(16 * 1024);
+        for (name, help, value) in gauges {
+            let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}\n");
+        }
         self.render_counters(&mut out);
-        for (name, value) in media.snapshot() {
-            let _ = write!(out, "# TYPE trtc_media_{name}_total counter\ntrtc_media_{name}_total {value}\n");
+        for (name, help, value) in media.snapshot() {
+            let name = format!("trtc_media_{name}_total");
+            let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} counter\n{name} {value}\n");
         }
         out
     }
@@ -138,10 +138,12 @@ mod tests {
     fn page_is_prometheus_text() {
         let metrics = Metrics::default();
         Metrics::add(&metrics.bad_frames);
-        let page = metrics.render(2, 3, &MediaCounters::default());
-        assert!(page.contains("trtc_rooms 2\n") && page.contains("trtc_members 3\n"));
+        let page = metrics.render(&[("trtc_rooms", "Rooms.", 2)], &MediaCounters::default());
+        assert!(page.contains("# HELP trtc_rooms Rooms.\n# TYPE trtc_rooms gauge\ntrtc_rooms 2\n"));
         assert!(page.contains("# TYPE trtc_bad_frames_total counter\ntrtc_bad_frames_total 1\n"));
         assert!(page.contains("trtc_media_datagrams_in_total 0\n"));
+        let of = |kind: &str| page.lines().filter(|l| l.starts_with(kind)).count();
+        assert_eq!((of("# HELP "), of("# TYPE ")), (of("trtc_"), of("trtc_")), "every name is explained");
         assert!(page.lines().all(|l| l.starts_with('#') || l.split(' ').count() == 2));
     }
 }

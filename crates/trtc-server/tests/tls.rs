@@ -125,6 +125,31 @@ fn a_server_does_not_start_with_a_bad_certificate() {
 }
 
 #[test]
+fn connections_of_one_address_and_in_all_are_limited() {
+    // Loopback is free of the first limit: a proxy there stands for many.
+    let server =
+        TestServer::with(ServerConfig { connections: 5, connections_per_address: 1, ..ServerConfig::dev(0, 0) });
+    let mut member = server.join("r", "a");
+    member.joined();
+    let idle: Vec<TcpStream> = (0..10).map(|_| TcpStream::connect(server.address).unwrap()).collect();
+    let mut last = idle.last().unwrap();
+    last.set_read_timeout(Some(common::PATIENCE)).unwrap();
+    assert_eq!(last.read(&mut [0]).unwrap_or(0), 0, "closed at once");
+    member.is_served();
+    drop(idle);
+    while !served(&server) {}
+    assert!(server.metric("trtc_connections_refused_total") >= 6);
+}
+
+fn served(server: &TestServer) -> bool {
+    let mut tcp = TcpStream::connect(server.address).unwrap();
+    tcp.set_read_timeout(Some(common::PATIENCE)).unwrap();
+    let _ = tcp.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    let mut answer = String::new();
+    tcp.read_to_string(&mut answer).is_ok() && answer.starts_with("HTTP/1.1 200")
+}
+
+#[test]
 fn a_draining_server_takes_nobody_new_and_ends_with_its_last_member() {
     let server = TestServer::start();
     let mut member = server.join("r", "a");

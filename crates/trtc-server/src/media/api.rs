@@ -305,16 +305,16 @@ pub struct LayerInfo {
 }
 
 macro_rules! counters {
-    ($($(#[$doc:meta])* $name:ident,)*) => {
+    ($($(#[doc = $doc:literal])* $name:ident,)*) => {
         /// What the media plane counted since its start; rendered by `GET /metrics`.
         #[derive(Default)]
-        pub struct MediaCounters { $($(#[$doc])* pub $name: AtomicU64,)* }
+        pub struct MediaCounters { $($(#[doc = $doc])* pub $name: AtomicU64,)* }
 
         impl MediaCounters {
-            /// Every counter by name, for a metrics page.
+            /// Every counter by name, with what it counts, for a metrics page.
             #[must_use]
-            pub fn snapshot(&self) -> Vec<(&'static str, u64)> {
-                vec![$((stringify!($name), self.$name.load(Ordering::Relaxed)),)*]
+            pub fn snapshot(&self) -> Vec<(&'static str, &'static str, u64)> {
+                vec![$((stringify!($name), concat!($($doc),*).trim_ascii(), self.$name.load(Ordering::Relaxed)),)*]
             }
         }
     };
@@ -387,6 +387,8 @@ counters! {
     receive_calls,
     /// System calls that sent, a batch each.
     send_calls,
+    /// TCP connections with media closed, by whomever.
+    tcp_closed,
     /// TCP connections with media accepted.
     tcp_accepted,
     /// TCP connections closed at once: too many, in all or of one address.
@@ -406,6 +408,7 @@ counters! {
 impl MediaCounters {
     pub(super) fn streamed(&self, so_far: &StreamCounters) {
         for (counter, value) in [
+            (&self.tcp_closed, so_far.accepted - so_far.open),
             (&self.tcp_accepted, so_far.accepted),
             (&self.tcp_refused, so_far.refused),
             (&self.tcp_garbage, so_far.garbage),
@@ -425,6 +428,6 @@ impl MediaCounters {
 
 impl fmt::Debug for MediaCounters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.snapshot()).finish()
+        f.debug_map().entries(self.snapshot().iter().map(|(name, _, value)| (name, value))).finish()
     }
 }
