@@ -395,6 +395,41 @@
 #define TRTC_VIDEO_STREAM_TYPE_SUB 2
 
 /*
+ Network: nothing is known yet.
+ */
+#define TRTC_QUALITY_UNKNOWN 0
+
+/*
+ Network: nothing is noticed.
+ */
+#define TRTC_QUALITY_EXCELLENT 1
+
+/*
+ Network: users are satisfied.
+ */
+#define TRTC_QUALITY_GOOD 2
+
+/*
+ Network: some users are dissatisfied.
+ */
+#define TRTC_QUALITY_POOR 3
+
+/*
+ Network: many users are dissatisfied.
+ */
+#define TRTC_QUALITY_BAD 4
+
+/*
+ Network: nearly all users are dissatisfied.
+ */
+#define TRTC_QUALITY_VBAD 5
+
+/*
+ Network: no connection.
+ */
+#define TRTC_QUALITY_DOWN 6
+
+/*
  Audio: 18 kbit/s mono.
  */
 #define TRTC_AUDIO_QUALITY_SPEECH 1
@@ -695,12 +730,30 @@ typedef struct {
 } trtc_volume_info;
 
 /*
+ How good somebody's network is.
+ */
+typedef struct {
+  /*
+   `sizeof(trtc_quality_info)` of the library.
+   */
+  uint32_t struct_size;
+  /*
+   `TRTC_QUALITY_*`.
+   */
+  int32_t quality;
+  /*
+   Whose; "" is the local user.
+   */
+  const char *user_id;
+} trtc_quality_info;
+
+/*
  What a cloud tells its host. NULL members are skipped; the table is copied.
 
  Callbacks of one cloud never overlap and arrive in order: on a thread of the cloud or, with `pull_events`, inside
  `trtc_cloud_dispatch()`. Pointers are valid until the callback returns. Every function of the library may be called
- inside, `trtc_cloud_destroy()` included. At 4,096 waiting events (`on_statistics` and `on_user_voice_volume` do not
- count) the cloud closes itself with `TRTC_ERR_EVENT_OVERFLOW`.
+ inside, `trtc_cloud_destroy()` included. At 4,096 waiting events (`on_statistics`, `on_network_quality` and
+ `on_user_voice_volume` do not count) the cloud closes itself with `TRTC_ERR_EVENT_OVERFLOW`.
  */
 typedef struct {
   /*
@@ -832,6 +885,14 @@ typedef struct {
    (`TRTC_DEVICE_STATE_*`). Told while the cloud uses one, and after `trtc_device_get_devices_list()`, within about 1 s.
    */
   void (*on_device_change)(void *user_data, const char *device_id, int32_t device_type, int32_t state);
+  /*
+   How good the networks are, every 2 s in a room: `local` is ours (`user_id` ""), `remote` those of `count` users who
+   send, each with their way to the server and ours from there. One that was not delivered yet is replaced.
+   */
+  void (*on_network_quality)(void *user_data,
+                             const trtc_quality_info *local,
+                             const trtc_quality_info *const *remote,
+                             uint32_t count);
 } trtc_callbacks;
 
 /*

@@ -6,15 +6,15 @@ use super::trtc_bool;
 use std::ffi::{c_char, c_void};
 use std::mem::size_of;
 use trtc_sdk::Event;
-use trtc_types::UserId;
 use trtc_types::stats::Statistics;
+use trtc_types::{NetworkQuality, UserId};
 
 /// What a cloud tells its host. NULL members are skipped; the table is copied.
 ///
 /// Callbacks of one cloud never overlap and arrive in order: on a thread of the cloud or, with `pull_events`, inside
 /// `trtc_cloud_dispatch()`. Pointers are valid until the callback returns. Every function of the library may be called
-/// inside, `trtc_cloud_destroy()` included. At 4,096 waiting events (`on_statistics` and `on_user_voice_volume` do not
-/// count) the cloud closes itself with `TRTC_ERR_EVENT_OVERFLOW`.
+/// inside, `trtc_cloud_destroy()` included. At 4,096 waiting events (`on_statistics`, `on_network_quality` and
+/// `on_user_voice_volume` do not count) the cloud closes itself with `TRTC_ERR_EVENT_OVERFLOW`.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct trtc_callbacks {
@@ -100,6 +100,16 @@ pub struct trtc_callbacks {
     /// (`TRTC_DEVICE_STATE_*`). Told while the cloud uses one, and after `trtc_device_get_devices_list()`, within about 1 s.
     pub on_device_change:
         Option<unsafe extern "C" fn(user_data: *mut c_void, device_id: *const c_char, device_type: i32, state: i32)>,
+    /// How good the networks are, every 2 s in a room: `local` is ours (`user_id` ""), `remote` those of `count` users who
+    /// send, each with their way to the server and ours from there. One that was not delivered yet is replaced.
+    pub on_network_quality: Option<
+        unsafe extern "C" fn(
+            user_data: *mut c_void,
+            local: *const trtc_quality_info,
+            remote: *const *const trtc_quality_info,
+            count: u32,
+        ),
+    >,
 }
 
 sized_struct!(
@@ -133,6 +143,7 @@ sized_struct!(
         on_camera_did_ready: None,
         on_mic_did_ready: None,
         on_device_change: None,
+        on_network_quality: None,
     }
 );
 
@@ -141,6 +152,18 @@ sized_struct!(
 unsafe impl Send for trtc_callbacks {}
 // SAFETY: as above; nothing in it changes.
 unsafe impl Sync for trtc_callbacks {}
+
+/// How good somebody's network is.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct trtc_quality_info {
+    /// `sizeof(trtc_quality_info)` of the library.
+    pub struct_size: u32,
+    /// `TRTC_QUALITY_*`.
+    pub quality: i32,
+    /// Whose; "" is the local user.
+    pub user_id: *const c_char,
+}
 
 /// How loud somebody is.
 #[repr(C)]
@@ -334,6 +357,7 @@ impl trtc_callbacks {
                         call(data, c_string(&id).as_ptr(), kind as i32, state as i32);
                     }
                 }
+                Event::NetworkQuality { local, remote } => self.qualities(local, &remote),
                 Event::ConnectionLost => self.plain(self.on_connection_lost),
                 Event::TryToReconnect => self.plain(self.on_try_to_reconnect),
                 Event::ConnectionRecovery => self.plain(self.on_connection_recovery),
@@ -358,6 +382,21 @@ impl trtc_callbacks {
             // SAFETY: the host's promise.
             unsafe { call(self.user_data) };
         }
+    }
+
+    fn qualities(&self, local: NetworkQuality, remote: &[(UserId, NetworkQuality)]) {
+        let Some(call) = self.on_network_quality else { return };
+        let info = |quality: NetworkQuality, user: &std::ffi::CStr| trtc_quality_info {
+            struct_size: size_of::<trtc_quality_info>() as u32,
+            quality: quality as i32,
+            user_id: user.as_ptr(),
+        };
+        let names: Vec<_> = remote.iter().map(|(user, _)| name(user)).collect();
+        let infos: Vec<_> = remote.iter().zip(&names).map(|((_, quality), name)| info(*quality, name)).collect();
+        let pointers: Vec<*const trtc_quality_info> = infos.iter().map(std::ptr::from_ref).collect();
+        let local = info(local, c"");
+        // SAFETY: the host's promise; everything pointed to lives until it returns.
+        unsafe { call(self.user_data, &raw const local, pointers.as_ptr(), pointers.len() as u32) };
     }
 
     fn volumes(&self, users: &[(Option<UserId>, u32)], total: u32) {

@@ -37,6 +37,20 @@ pub const TRTC_VIDEO_STREAM_TYPE_BIG: i32 = 0;
 pub const TRTC_VIDEO_STREAM_TYPE_SMALL: i32 = 1;
 /// Stream: sub (screen share).
 pub const TRTC_VIDEO_STREAM_TYPE_SUB: i32 = 2;
+/// Network: nothing is known yet.
+pub const TRTC_QUALITY_UNKNOWN: i32 = 0;
+/// Network: nothing is noticed.
+pub const TRTC_QUALITY_EXCELLENT: i32 = 1;
+/// Network: users are satisfied.
+pub const TRTC_QUALITY_GOOD: i32 = 2;
+/// Network: some users are dissatisfied.
+pub const TRTC_QUALITY_POOR: i32 = 3;
+/// Network: many users are dissatisfied.
+pub const TRTC_QUALITY_BAD: i32 = 4;
+/// Network: nearly all users are dissatisfied.
+pub const TRTC_QUALITY_VBAD: i32 = 5;
+/// Network: no connection.
+pub const TRTC_QUALITY_DOWN: i32 = 6;
 /// Audio: 18 kbit/s mono.
 pub const TRTC_AUDIO_QUALITY_SPEECH: i32 = 1;
 /// Audio: 50 kbit/s mono. The default.

@@ -118,7 +118,7 @@ sized! {
 
 /// Filled by the library alone; their `struct_size` is checked where every event is delivered.
 const FROM_LIBRARY: &[&str] =
-    &["trtc_statistics", "trtc_local_statistics", "trtc_remote_statistics", "trtc_volume_info"];
+    &["trtc_statistics", "trtc_local_statistics", "trtc_remote_statistics", "trtc_volume_info", "trtc_quality_info"];
 
 #[test]
 fn no_struct_is_forgotten() {

@@ -435,6 +435,8 @@ fn as_json(event: &Event) -> Option<Value> {
         Event::MissCustomCmdMsg { user: u, cmd_id, missed, .. } => {
             json!({"event": "messages_missed", "user": user(u), "cmd_id": cmd_id, "missed": missed})
         }
+        Event::NetworkQuality { local, remote } => json!({"event": "network_quality", "local": *local as i32,
+            "remote": remote.iter().map(|(u, quality)| (user(u), json!(*quality as i32))).collect::<serde_json::Map<_, _>>()}),
         Event::Statistics(s) => json!({"event": "statistics", "rtt_ms": s.rtt_ms, "up_loss_percent": s.up_loss_percent,
             "down_loss_percent": s.down_loss_percent, "sent_bytes": s.sent_bytes, "received_bytes": s.received_bytes,
             "local": s.local.iter().map(|l| json!({"stream": l.stream as i32, "width": l.width, "fps": l.frame_rate, "kbps": l.video_bitrate_kbps}))

@@ -18,6 +18,7 @@ mod stream;
 
 pub use door::Door;
 pub use stats::{LocalTrackStats, MemberStats, RemoteTrackStats};
+pub use trtc_rtp::quality::rating;
 pub use trtc_session::{Event, LocalLayer, LocalTrack, Privileges, RemoteTrack, TrackSettings, VideoQuality};
 
 use bytes::Bytes;

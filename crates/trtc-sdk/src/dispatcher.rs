@@ -24,7 +24,7 @@ pub(crate) struct Dispatcher {
 #[derive(Default)]
 struct Queue {
     items: VecDeque<Event>,
-    periodic: [Option<Event>; 2],
+    periodic: [Option<Event>; 3],
     overflowed: bool,
     closed: bool,
 }
@@ -112,7 +112,7 @@ impl Dispatcher {
         let mut queue = self.queue.lock();
         queue.closed = true;
         queue.items.clear();
-        queue.periodic = [None, None];
+        queue.periodic = Default::default();
         drop(queue);
         self.wake.notify_all();
     }

@@ -1,6 +1,6 @@
 //! What a cloud tells its host, with TRTC's names.
 use trtc_types::stats::Statistics;
-use trtc_types::{Code, DeviceKind, DeviceState, LeaveReason, StreamType, UserId};
+use trtc_types::{Code, DeviceKind, DeviceState, LeaveReason, NetworkQuality, StreamType, UserId};
 
 /// An event of one [`crate::Cloud`]. Events of one cloud never overlap and arrive in order.
 #[derive(Clone, Debug)]
@@ -70,6 +70,13 @@ pub enum Event {
     },
     /// Measurements, every 2 s while in a room. Replaces an undelivered predecessor.
     Statistics(Box<Statistics>),
+    /// How good the networks are, every 2 s while in a room. Replaces an undelivered predecessor.
+    NetworkQuality {
+        /// Ours, both ways.
+        local: NetworkQuality,
+        /// Of those who send: their way to the server as it rates it, and ours from there, whichever is worse.
+        remote: Vec<(UserId, NetworkQuality)>,
+    },
     /// Loudness (0..=100) of everybody who is heard. Replaces an undelivered predecessor.
     UserVoiceVolume {
         /// `None` is the local user.
@@ -138,6 +145,7 @@ impl Event {
         match self {
             Self::Statistics(_) => Some(0),
             Self::UserVoiceVolume { .. } => Some(1),
+            Self::NetworkQuality { .. } => Some(2),
             _ => None,
         }
     }

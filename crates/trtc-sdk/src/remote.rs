@@ -9,7 +9,7 @@ use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use trtc_member::{Member, RemoteTrack, TrackSettings, VideoQuality};
-use trtc_types::{Code, MediaKind, StreamType, TrackSource, UserId};
+use trtc_types::{Code, MediaKind, NetworkQuality, StreamType, TrackSource, UserId};
 
 /// Video that nobody watches is paused after this time.
 const UNWATCHED: Duration = Duration::from_secs(5);
@@ -27,6 +27,8 @@ pub(crate) struct Remote {
 
 #[derive(Default)]
 struct User {
+    /// As the server rates it.
+    quality: Option<NetworkQuality>,
     tracks: Vec<Track>,
     video: bool,
     sub: bool,
@@ -73,6 +75,18 @@ impl Remote {
             small: Switches::default(),
             wanted_audio: Switches::default(),
         }
+    }
+
+    pub(crate) fn rated(&mut self, user: &UserId, quality: NetworkQuality) {
+        if let Some(entry) = self.users.get_mut(user) {
+            entry.quality = Some(quality);
+        }
+    }
+
+    /// Those who send, with the server's word on them.
+    pub(crate) fn ratings(&self) -> Vec<(UserId, NetworkQuality)> {
+        let sends = self.users.iter().filter(|(_, entry)| !entry.tracks.is_empty());
+        sends.map(|(user, entry)| (user.clone(), entry.quality.unwrap_or(NetworkQuality::Unknown))).collect()
     }
 
     pub(crate) fn user_entered(&mut self, user: &UserId) {

@@ -41,6 +41,8 @@ pub(crate) struct State {
     /// Requests that are under way end early when it becomes true.
     pub(crate) unwanted: Arc<AtomicBool>,
     pub(crate) user: Option<UserId>,
+    /// The connection to the server is broken, for now.
+    pub(crate) lost: bool,
     pub(crate) auto_audio: bool,
     pub(crate) auto_video: bool,
     pub(crate) local: Local,
@@ -59,6 +61,7 @@ impl State {
             door: None,
             unwanted: Arc::default(),
             user: None,
+            lost: false,
             auto_audio: true,
             auto_video: true,
             local: Local::new(weak.clone()),
@@ -84,6 +87,7 @@ impl State {
     fn idle(&mut self) {
         self.phase = Phase::Idle;
         self.user = None;
+        self.lost = false;
         self.member = None;
         self.door = None;
         self.local.left_room();
@@ -225,6 +229,7 @@ impl Shared {
                 self.emit(Event::Error { code: error.code, message: error.message });
             }
             RoomEvent::LocalLayersWanted { cid, wanted } => state.local.layers_wanted(&cid, &wanted),
+            RoomEvent::ConnectionQuality { user, quality } => state.remote.rated(&user, quality),
             RoomEvent::PrivilegesChanged(privileges) => {
                 state.privileges = Some(privileges);
                 state.local.set_privilege(privileges.can_publish);
@@ -242,9 +247,15 @@ impl Shared {
                 let missed = i32::try_from(missed).unwrap_or(i32::MAX);
                 self.emit(Event::MissCustomCmdMsg { user: from, cmd_id, error: -1, missed });
             }
-            RoomEvent::ConnectionLost => self.emit(Event::ConnectionLost),
+            RoomEvent::ConnectionLost => {
+                state.lost = true;
+                self.emit(Event::ConnectionLost);
+            }
             RoomEvent::TryToReconnect => self.emit(Event::TryToReconnect),
-            RoomEvent::ConnectionRecovered => self.emit(Event::ConnectionRecovery),
+            RoomEvent::ConnectionRecovered => {
+                state.lost = false;
+                self.emit(Event::ConnectionRecovery);
+            }
             #[allow(unreachable_patterns, reason = "the session may learn new events")]
             _ => {}
         }

@@ -13,8 +13,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use trtc_media::mixer;
+use trtc_member::{MemberStats, rating};
 use trtc_types::stats::{LocalStatistics, RemoteStatistics, Statistics};
-use trtc_types::{Code, DeviceKind, DeviceState, MediaKind, StreamType, UserId};
+use trtc_types::{Code, DeviceKind, DeviceState, MediaKind, NetworkQuality, StreamType, UserId};
 
 /// Ticks between two statistics.
 const PERIOD_TICKS: u64 = 200;
@@ -206,7 +207,42 @@ impl Shared {
             entry.jitter_buffer_delay_ms = entry.jitter_buffer_delay_ms.max(delay);
         }
         stats.remote = remote.into_values().collect();
+        self.tell_quality(&seen, &stats);
         self.emit(Event::Statistics(Box::new(stats)));
+    }
+}
+
+impl Shared {
+    /// Our own network by what was measured; another's by the server's word and by what we miss of its streams.
+    fn tell_quality(&self, seen: &MemberStats, stats: &Statistics) {
+        let (lost, mut remote) = {
+            let state = self.state.lock();
+            (state.lost, state.remote.ratings())
+        };
+        let rtt = seen.rtt.unwrap_or_default();
+        let local = match lost {
+            true => NetworkQuality::Down,
+            false => network_quality(seen.up_loss_percent.max(seen.down_loss_percent), rtt),
+        };
+        for (user, quality) in &mut remote {
+            let streams = stats.remote.iter().filter(|stream| stream.user == *user);
+            let worst = streams.map(|s| s.audio_packet_loss_percent.max(s.video_packet_loss_percent)).max();
+            if let Some(percent) = worst {
+                *quality = (*quality).max(network_quality(percent as f32, rtt));
+            }
+        }
+        self.emit(Event::NetworkQuality { local, remote });
+    }
+}
+
+/// The five grades of ITU-T G.109 over the transmission rating.
+fn network_quality(loss_percent: f32, rtt: Duration) -> NetworkQuality {
+    match rating(loss_percent, rtt) {
+        r if r >= 90.0 => NetworkQuality::Excellent,
+        r if r >= 80.0 => NetworkQuality::Good,
+        r if r >= 70.0 => NetworkQuality::Poor,
+        r if r >= 60.0 => NetworkQuality::Bad,
+        _ => NetworkQuality::Vbad,
     }
 }
 

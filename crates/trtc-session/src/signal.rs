@@ -5,8 +5,10 @@ use crate::types::{Action, Event, Privileges, Target};
 use std::time::{Duration, Instant};
 use trtc_proto::livekit::{self as lk, SignalResponse, signal_request, signal_response::Message as Response};
 use trtc_proto::{Message as _, jwt};
-use trtc_types::{Code, Error, UserId};
+use trtc_types::{Code, Error, NetworkQuality, UserId};
 
+/// Most ratings of one message that are read.
+const RATINGS_MAX: usize = 1_000;
 /// Most ICE server addresses that are passed on.
 const ICE_SERVERS_MAX: usize = 32;
 
@@ -49,6 +51,7 @@ impl Session {
             Response::Mute(mute) => self.muted_by_server(&mute.sid, mute.muted),
             Response::RequestResponse(response) => self.request_answered(now, response),
             Response::SubscribedQualityUpdate(update) => self.qualities_wanted(&update),
+            Response::ConnectionQuality(update) => self.connections_rated(&update),
             Response::PongResp(pong) => {
                 let sent = u64::try_from(self.millis(now).saturating_sub(pong.last_ping_timestamp));
                 if let Some(ms) = sent.ok().filter(|ms| *ms <= 60_000 && pong.last_ping_timestamp > 0) {
@@ -58,7 +61,7 @@ impl Session {
             Response::SubscriptionResponse(response) => {
                 log::warn!("cannot subscribe to {}: {:?}", response.track_sid, response.err());
             }
-            // Quality hints, speakers and room data: measured locally, or of no use yet. `join` and `reconnect` only greet.
+            // Speakers and room data: measured locally, or of no use yet. `join` and `reconnect` only greet.
             _ => {}
         }
     }
@@ -160,6 +163,19 @@ impl Session {
         if self.privileges != privileges {
             self.privileges = privileges;
             self.tell_all(vec![Event::PrivilegesChanged(privileges)]);
+        }
+    }
+
+    fn connections_rated(&mut self, update: &lk::ConnectionQualityUpdate) {
+        for info in update.updates.iter().take(RATINGS_MAX) {
+            let Some(user) = self.roster.user_of(&info.participant_sid) else { continue };
+            let quality = match info.quality() {
+                lk::ConnectionQuality::Excellent => NetworkQuality::Excellent,
+                lk::ConnectionQuality::Good => NetworkQuality::Good,
+                lk::ConnectionQuality::Poor => NetworkQuality::Poor,
+                lk::ConnectionQuality::Lost => NetworkQuality::Down,
+            };
+            self.tell_all(vec![Event::ConnectionQuality { user, quality }]);
         }
     }
 

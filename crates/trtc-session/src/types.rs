@@ -1,7 +1,7 @@
 //! What goes in and out.
 use std::collections::BTreeMap;
 use std::time::Duration;
-use trtc_types::{CodecKind, Error, LeaveReason, MediaKind, TrackSource, UserId};
+use trtc_types::{CodecKind, Error, LeaveReason, MediaKind, NetworkQuality, TrackSource, UserId};
 
 /// One of the two peer connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -270,6 +270,13 @@ pub enum Event {
         cid: String,
         /// As many as the track has layers.
         wanted: Vec<bool>,
+    },
+    /// How the server rates somebody's connection.
+    ConnectionQuality {
+        /// Whose; never our own.
+        user: UserId,
+        /// How.
+        quality: NetworkQuality,
     },
     /// The server changed what is allowed.
     PrivilegesChanged(Privileges),

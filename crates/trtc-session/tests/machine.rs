@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use trtc_proto::livekit::{self as lk, signal_request::Message as Request, signal_response::Message as Response};
 use trtc_proto::{Message as _, command};
 use trtc_session::{Event, LocalLayer, LocalTrack, Session, SessionConfig, Target, TrackSettings, VideoQuality};
-use trtc_types::{Code, LeaveReason, MediaKind, TrackSource};
+use trtc_types::{Code, LeaveReason, MediaKind, NetworkQuality, TrackSource};
 
 #[test]
 fn join_opens_in_order() {
@@ -548,4 +548,23 @@ fn layers_are_announced_and_follow_what_is_watched() {
         let wanted = expected.to_vec();
         assert_eq!(events, [Event::LocalLayersWanted { cid: "v".into(), wanted }], "{enabled:?}");
     }
+}
+
+#[test]
+fn ratings_of_others_are_told() {
+    let mut rig = Rig::joined();
+    rig.say(update(bob(1, &[])));
+    rig.take_events();
+    let rated = |sid: &str, quality: lk::ConnectionQuality| lk::ConnectionQualityInfo {
+        participant_sid: sid.into(),
+        quality: quality.into(),
+        score: 4.5,
+    };
+    let updates = vec![rated("PA_nobody", lk::ConnectionQuality::Poor), rated("PA_bob", lk::ConnectionQuality::Lost)];
+    rig.say(Response::ConnectionQuality(lk::ConnectionQualityUpdate { updates }));
+    let events = rig.take_events();
+    assert!(
+        matches!(&events[..], [Event::ConnectionQuality { user, quality: NetworkQuality::Down }] if user.as_str() == "bob"),
+        "{events:?}"
+    );
 }

@@ -79,6 +79,25 @@ numbered! {
     }
 }
 numbered! {
+    /// How good a network is.
+    NetworkQuality {
+        /// Nothing is known yet.
+        Unknown = 0,
+        /// Nothing is noticed.
+        Excellent = 1,
+        /// Users are satisfied.
+        Good = 2,
+        /// Some users are dissatisfied.
+        Poor = 3,
+        /// Many are.
+        Bad = 4,
+        /// Nearly all are.
+        Vbad = 5,
+        /// No connection.
+        Down = 6,
+    }
+}
+numbered! {
     /// Audio quality preset.
     AudioQuality {
         /// 18 kbit/s mono.

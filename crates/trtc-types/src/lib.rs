@@ -18,6 +18,9 @@ pub use device::{
     AudioDevices, AudioStream, Camera, CameraFormat, CameraPixel, Cameras, CaptureSink, DeviceInfo, PlayoutSource,
     StereoFrame, StreamLost,
 };
-pub use enums::{AppScene, AudioQuality, DeviceKind, DeviceState, LeaveReason, Quality, Role, StreamType, TrackSource};
+pub use enums::{
+    AppScene, AudioQuality, DeviceKind, DeviceState, LeaveReason, NetworkQuality, Quality, Role, StreamType,
+    TrackSource,
+};
 pub use frame::{AudioFrame, I420, VideoFrame};
 pub use ids::{RoomId, UserId};

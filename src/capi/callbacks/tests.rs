@@ -4,7 +4,7 @@ use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::ffi::CStr;
 use trtc_types::stats::{LocalStatistics, RemoteStatistics};
-use trtc_types::{Code, DeviceKind, DeviceState, LeaveReason, StreamType};
+use trtc_types::{Code, DeviceKind, DeviceState, LeaveReason, NetworkQuality, StreamType};
 
 type Lines = Mutex<Vec<String>>;
 
@@ -78,6 +78,26 @@ unsafe extern "C" fn volumes(data: *mut c_void, users: *const *const trtc_volume
             })
             .collect();
         note(data, format!("on_user_voice_volume {} {total}", text.join(" ")));
+    }
+}
+
+unsafe extern "C" fn qualities(
+    data: *mut c_void,
+    local: *const trtc_quality_info,
+    remote: *const *const trtc_quality_info,
+    count: u32,
+) {
+    // SAFETY: the library's promises: a sized struct, and `count` pointers to sized structs.
+    unsafe {
+        let remote = std::slice::from_raw_parts(remote, count as usize);
+        let all: Vec<String> = std::iter::once(&local)
+            .chain(remote)
+            .map(|info| {
+                assert_eq!((**info).struct_size as usize, size_of::<trtc_quality_info>());
+                format!("{} {}", (**info).user_id.said(), (**info).quality)
+            })
+            .collect();
+        note(data, format!("on_network_quality {}", all.join(" ")));
     }
 }
 
@@ -165,6 +185,7 @@ fn events() -> Vec<Event> {
         Event::CameraDidReady,
         Event::MicDidReady,
         Event::DeviceChange { id: "mic".into(), kind: DeviceKind::Speaker, state: DeviceState::Active },
+        Event::NetworkQuality { local: NetworkQuality::Good, remote: vec![(user(), NetworkQuality::Down)] },
         Event::ConnectionLost,
         Event::TryToReconnect,
         Event::ConnectionRecovery,
@@ -196,6 +217,7 @@ const EXPECTED: &[&str] = &[
     "on_camera_did_ready",
     "on_mic_did_ready",
     r#"on_device_change "mic" 1 2"#,
+    r#"on_network_quality "" 2 "bob" 6"#,
     "on_connection_lost",
     "on_try_to_reconnect",
     "on_connection_recovery",
@@ -234,6 +256,7 @@ fn every_event_calls_its_member() {
     table.on_recv_custom_cmd_msg = Some(message);
     table.on_user_voice_volume = Some(volumes);
     table.on_statistics = Some(statistics);
+    table.on_network_quality = Some(qualities);
     events().into_iter().for_each(|event| table.deliver(event));
     let lines = lines.into_inner();
     assert_eq!(lines, EXPECTED);

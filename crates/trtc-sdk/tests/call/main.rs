@@ -6,5 +6,6 @@ mod files;
 mod guest;
 mod receive;
 mod server;
+mod small_stream;
 mod sub_stream;
 mod tickets;
