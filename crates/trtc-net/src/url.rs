@@ -1,6 +1,6 @@
 //! The little of URLs that a client needs: scheme, host, port, and whether the host is this machine.
 use http::Uri;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use trtc_types::{Error, Result};
 
 /// A server address: `http`, `https`, `ws` or `wss`, with an optional path prefix.
@@ -29,10 +29,14 @@ impl ServerUrl {
             _ => return Err(Error::invalid("server_url must start with https://, wss://, http:// or ws://")),
         };
         let host = uri.host().unwrap_or_default();
-        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host).to_owned();
-        // `http` takes brackets anywhere.
-        let odd = host.contains(['[', ']']) || host.contains(':') && host.parse::<IpAddr>().is_err();
-        if host.is_empty() || odd {
+        let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        // `http` takes brackets anywhere, and anything between them.
+        let odd = match bracketed {
+            Some(address) => address.parse::<Ipv6Addr>().is_err(),
+            None => host.is_empty() || host.contains(['[', ']', ':']),
+        };
+        let host = bracketed.unwrap_or(host).to_owned();
+        if odd {
             return Err(Error::invalid("server_url must name a host, an IPv6 address in brackets"));
         }
         let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
