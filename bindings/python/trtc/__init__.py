@@ -89,7 +89,7 @@ class Cloud:
         for name, kind in _abi.callbacks._fields_:
             if name == "on_recv_custom_cmd_msg":
                 setattr(self._callbacks, name, kind(self._on_message))
-            elif name.startswith("on_") and name != "on_user_voice_volume":
+            elif name.startswith("on_") and name not in ("on_user_voice_volume", "on_network_quality"):
                 setattr(self._callbacks, name, kind(self._collector(name[3:])))
         self._cloud = ctypes.c_void_p()
         _check(_lib.trtc_cloud_create(self._callbacks, _params(_abi.cloud_options, pull_events=1), self._cloud))

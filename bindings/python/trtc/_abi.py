@@ -33,6 +33,7 @@ statistics = _struct("trtc_statistics", app_cpu_percent=c_uint32, up_loss_percen
     rtt_ms=c_uint32, local_count=c_uint32, remote_count=c_uint32, sent_bytes=c_uint64, received_bytes=c_uint64,
     local=POINTER(POINTER(local_statistics)), remote=POINTER(POINTER(remote_statistics)))
 volume_info = _struct("trtc_volume_info", volume=c_uint32, user_id=c_char_p)
+quality_info = _struct("trtc_quality_info", quality=c_int32, user_id=c_char_p)
 callbacks = _struct(
     "trtc_callbacks", user_data=c_void_p, user_data_release=release_fn,
     on_error=_callback(c_int32, c_char_p),
@@ -59,7 +60,8 @@ callbacks = _struct(
     on_switch_role=_callback(c_int32, c_char_p),
     on_camera_did_ready=_callback(),
     on_mic_did_ready=_callback(),
-    on_device_change=_callback(c_char_p, c_int32, c_int32))
+    on_device_change=_callback(c_char_p, c_int32, c_int32),
+    on_network_quality=_callback(POINTER(quality_info), POINTER(POINTER(quality_info)), c_uint32))
 cloud_options = _struct("trtc_cloud_options", pull_events=c_int32)
 enter_params = _struct("trtc_enter_params", sdk_app_id=c_uint32, server_url=c_char_p, access_token=c_char_p, user_id=c_char_p,
     user_sig=c_char_p, str_room_id=c_char_p, room_id=c_uint32, role=c_int32, allow_plain=c_int32, private_map_key=c_char_p)
