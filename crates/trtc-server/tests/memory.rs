@@ -52,8 +52,9 @@ fn strangers_and_half_open_sockets_cost_little_memory() {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args([name, "--exact", "--nocapture"]).env(CHILD, "1").stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut process = Process(command.spawn().unwrap());
-    let lines = BufReader::new(process.0.stdout.take().unwrap()).lines();
-    let ready = lines.map_while(Result::ok).find_map(|l| l.strip_prefix("ready ").map(str::to_owned)).unwrap();
+    // Kept: the child may write for as long as it runs.
+    let mut lines = BufReader::new(process.0.stdout.take().unwrap()).lines();
+    let ready = lines.by_ref().map_while(Result::ok).find_map(|l| l.strip_prefix("ready ").map(str::to_owned)).unwrap();
     let (address, port) = ready.split_once(' ').unwrap();
     let server = TestServer::at(address.parse().unwrap(), port.parse().unwrap(), config());
 
