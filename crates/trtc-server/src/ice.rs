@@ -18,6 +18,23 @@ pub fn servers(settings: &[IceServerSettings], name: &str, now_unix_s: u64) -> V
     settings.iter().map(server).collect()
 }
 
+/// The same as values of `Link` headers (RFC 9725 4.6), one for each address.
+pub fn links(servers: &[IceServer]) -> Vec<String> {
+    let of_server = |server: &IceServer| {
+        let [user, credential] = [&server.username, &server.credential].map(|text| quoted(text));
+        let rights = format!("; username={user}; credential={credential}; credential-type=\"password\"");
+        let rights = if server.username.is_empty() { String::new() } else { rights };
+        let urls = server.urls.iter();
+        urls.map(|url| format!("<{url}>; rel=\"ice-server\"{rights}")).collect::<Vec<_>>()
+    };
+    servers.iter().flat_map(of_server).collect()
+}
+
+/// A quoted string of HTTP (RFC 9110 5.6.4).
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -38,5 +55,13 @@ mod tests {
         assert_eq!((told[1].username.as_str(), told[1].credential.as_str()), ("u", "c"));
         assert_eq!(told[2].urls.len(), 2);
         assert_eq!(told[2].username, "1100:PA_x");
+        let links = links(&told);
+        assert_eq!(links.len(), 4);
+        assert_eq!(links[0], "<stun:a>; rel=\"ice-server\"");
+        assert_eq!(
+            links[1],
+            "<turn:a>; rel=\"ice-server\"; username=\"u\"; credential=\"c\"; credential-type=\"password\""
+        );
+        assert_eq!(quoted(r#"a"b\c"#), r#""a\"b\\c""#);
     }
 }

@@ -99,6 +99,9 @@ impl Room {
     ) -> Result<RoleResponse> {
         let not_managed = || Error::new(Code::REFUSED, "the user entered without tickets");
         let member = self.members.get(&key).ok_or_else(not_managed)?;
+        if member.pass.claims.kind == "ingress" {
+            return Err(Error::new(Code::REFUSED, "a WHIP session has no other role"));
+        }
         let old = member.pass.claims.trtc.clone().ok_or_else(not_managed)?;
         let known_expired = old.key_expires_at_s.is_some_and(|at| unix_ms() / 1000 > at);
         let rights = match new {

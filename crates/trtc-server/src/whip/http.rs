@@ -3,6 +3,7 @@ use super::session::{self, Command, Patched, Request};
 use super::sessions::Owner;
 use super::streams;
 use crate::auth::{self, Pass, Wanted};
+use crate::ice;
 use crate::metrics::Metrics;
 use crate::registry::Shared;
 use axum::Router;
@@ -114,7 +115,12 @@ async fn post(
         (header::ETAG, opened.etag),
         (ACCEPT_PATCH, FRAGMENT.to_owned()),
     ];
-    Ok((StatusCode::CREATED, headers, opened.answer).into_response())
+    let mut response = (StatusCode::CREATED, headers, opened.answer).into_response();
+    let servers = ice::servers(&shared.config.ice_servers, kind, auth::unix_ms() / 1000);
+    for link in ice::links(&servers).into_iter().filter_map(|link| HeaderValue::try_from(link).ok()) {
+        response.headers_mut().append(header::LINK, link);
+    }
+    Ok(response)
 }
 
 async fn patch(shared: &Arc<Shared>, id: &str, headers: &HeaderMap, body: Body) -> Answer {
