@@ -4,8 +4,6 @@ mod common;
 
 use common::link::Link;
 use common::{PATIENCE, TestServer};
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::time::{Duration, Instant};
 use trtc_peer::{IceRole, ReceiveSection, SendTrack};
 use trtc_proto::jwt::VideoGrant;
@@ -15,44 +13,6 @@ use trtc_types::{CodecKind, MediaKind};
 
 const SDP: &str = "application/sdp";
 const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
-
-struct Answer {
-    status: u16,
-    head: String,
-    body: String,
-}
-
-impl Answer {
-    fn header(&self, name: &str) -> &str {
-        let line = |l: &str| l.split_once(": ").is_some_and(|(key, _)| key.eq_ignore_ascii_case(name));
-        let found = self.head.lines().find(|l| line(l)).unwrap_or_else(|| panic!("no {name} in {}", self.head));
-        found.split_once(": ").unwrap().1
-    }
-}
-
-fn ask(server: &TestServer, method: &str, path: &str, token: &str, headers: &[(&str, &str)], body: &str) -> Answer {
-    let mut tcp = TcpStream::connect(server.address).unwrap();
-    tcp.set_read_timeout(Some(PATIENCE)).unwrap();
-    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n");
-    if !token.is_empty() {
-        head += &format!("Authorization: Bearer {token}\r\n");
-    }
-    for (name, value) in headers {
-        head += &format!("{name}: {value}\r\n");
-    }
-    let _ = write!(tcp, "{head}Content-Length: {}\r\n\r\n{body}", body.len());
-    let mut text = Vec::new();
-    // A refused body may be cut off with a reset behind the answer.
-    let _ = tcp.read_to_end(&mut text);
-    let text = String::from_utf8(text).unwrap();
-    let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{method} {path}: {text:?}"));
-    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    Answer { status, head: head.to_owned(), body: body.to_owned() }
-}
-
-fn post(server: &TestServer, path: &str, token: &str, body: &str) -> Answer {
-    ask(server, "POST", path, token, &[("Content-Type", SDP)], body)
-}
 
 fn token(server: &TestServer, identity: &str) -> String {
     server.token(&server.claims("r", identity))
@@ -117,7 +77,7 @@ fn every_request_has_the_status_of_the_rfc() {
         server.token(&claims)
     };
     let text = |method: &str, path: &str, token: &str, headers: &[(&str, &str)], body: &str| {
-        ask(&server, method, path, token, headers, body).status
+        server.ask(method, path, token, headers, body).status
     };
     let sdp_type = [("Content-Type", SDP)];
     assert_eq!(text("POST", "/whip/r", "", &sdp_type, &sdp), 401);
@@ -144,7 +104,7 @@ fn every_request_has_the_status_of_the_rfc() {
     assert_eq!(text("GET", "/whip/r", &alice, &[], ""), 204);
     assert_eq!(server.metric("trtc_members"), 0, "nobody is left behind");
 
-    let made = post(&server, "/whip", &alice, &sdp);
+    let made = server.post_sdp("/whip", &alice, &sdp);
     assert_eq!(
         (made.status, made.header("content-type"), made.header("etag")),
         (201, SDP, "\"ice-0\""),
@@ -155,7 +115,7 @@ fn every_request_has_the_status_of_the_rfc() {
     assert!(location.starts_with("/whip/r/WI_") && made.body.contains("a=recvonly"));
     let fragment = "a=ice-ufrag:abcd\r\na=ice-pwd:0123456789012345678901\r\n";
     let patch =
-        |token: &str, headers: &[(&str, &str)], body: &str| ask(&server, "PATCH", &location, token, headers, body);
+        |token: &str, headers: &[(&str, &str)], body: &str| server.ask("PATCH", &location, token, headers, body);
     let kind = ("Content-Type", FRAGMENT);
     assert_eq!(patch(&alice, &[("Content-Type", SDP), ("If-Match", "*")], fragment).status, 415);
     assert_eq!(patch(&alice, &[kind], fragment).status, 428);
@@ -187,12 +147,12 @@ fn pages_of_other_origins_may_ask() {
     let server = TestServer::start();
     for (path, methods) in [("/whip/r", "POST"), ("/whep", "POST"), ("/whip/r/x", "PATCH"), ("/trtc/v1/streams", "GET")]
     {
-        let answer = ask(&server, "OPTIONS", path, "", &[("Origin", "https://example.org")], "");
+        let answer = server.ask("OPTIONS", path, "", &[("Origin", "https://example.org")], "");
         assert_eq!((answer.status, answer.header("access-control-allow-origin")), (200, "*"), "{path}");
         assert!(answer.header("access-control-allow-methods").contains(methods), "{path}");
         assert!(answer.header("access-control-allow-headers").contains("authorization"), "{path}");
     }
-    let refused = ask(&server, "POST", "/whip/r", "", &[], "");
+    let refused = server.ask("POST", "/whip/r", "", &[], "");
     assert_eq!((refused.header("access-control-allow-origin"), refused.header("www-authenticate")), ("*", "Bearer"));
 }
 
@@ -211,7 +171,7 @@ fn a_viewer_follows_publishers_who_come_and_go_without_another_offer() {
         rtx_ssrc: None,
     });
     let sdp = to_watch(&viewer.peer.create_offer());
-    let watched = post(&server, "/whep/r", &token(&server, "viewer"), &sdp);
+    let watched = server.post_sdp("/whep/r", &token(&server, "viewer"), &sdp);
     assert_eq!(watched.status, 201, "{}", watched.body);
     assert!(watched.body.contains("a=sendonly") && watched.body.contains("a=ssrc:"), "{}", watched.body);
     connect(&mut viewer, &watched.body);
@@ -219,7 +179,7 @@ fn a_viewer_follows_publishers_who_come_and_go_without_another_offer() {
     for identity in ["one", "two"] {
         let mut link = publisher();
         let sdp = link.peer.create_offer();
-        let made = post(&server, "/whip/r", &token(&server, identity), &sdp);
+        let made = server.post_sdp("/whip/r", &token(&server, identity), &sdp);
         assert_eq!(made.status, 201, "{}", made.body);
         connect(&mut link, &made.body);
         let (seen, mut sequence) = (viewer.rtp.len(), 500);
@@ -230,10 +190,10 @@ fn a_viewer_follows_publishers_who_come_and_go_without_another_offer() {
             viewer.turn();
             viewer.rtp.len() >= seen + 5
         });
-        let listed = ask(&server, "GET", "/trtc/v1/streams?room=r", &token(&server, "viewer"), &[], "").body;
+        let listed = server.ask("GET", "/trtc/v1/streams?room=r", &token(&server, "viewer"), &[], "").body;
         let one = format!("{{\"identity\":\"{identity}\",\"name\":\"\",\"kind\":\"ingress\"");
         assert!(listed.contains(&one) && listed.contains("\"codec\":\"video/H264\""), "{listed}");
-        assert_eq!(ask(&server, "DELETE", made.header("location"), &token(&server, identity), &[], "").status, 200);
+        assert_eq!(server.ask("DELETE", made.header("location"), &token(&server, identity), &[], "").status, 200);
         until("the leave", || server.metric("trtc_members") == 1);
         viewer.turn();
     }
@@ -252,8 +212,8 @@ fn sdk_members_see_an_ingress_and_no_viewers() {
     let server = TestServer::start();
     let mut member = server.join("r", "sdk");
     member.joined();
-    post(&server, "/whep/r", &token(&server, "viewer"), &to_watch(&offer()));
-    let made = post(&server, "/whip/r", &token(&server, "alice"), &offer());
+    server.post_sdp("/whep/r", &token(&server, "viewer"), &to_watch(&offer()));
+    let made = server.post_sdp("/whip/r", &token(&server, "alice"), &offer());
     assert_eq!(made.status, 201);
     let update = member.wait("somebody", |tell| match tell {
         trtc_proto::livekit::signal_response::Message::Update(u) => Some(u.participants[0].clone()),
@@ -266,7 +226,7 @@ fn sdk_members_see_an_ingress_and_no_viewers() {
     let mut again = server.join("r", "alice");
     again.joined();
     until("the old one's end", || {
-        ask(&server, "DELETE", made.header("location"), &token(&server, "alice"), &[], "").status == 404
+        server.ask("DELETE", made.header("location"), &token(&server, "alice"), &[], "").status == 404
     });
     assert_eq!(server.metric("trtc_duplicate_identities_total"), 1);
 }
@@ -278,7 +238,7 @@ fn a_thousand_offers_without_a_connection_are_bounded_and_forgotten() {
     let sdp = to_watch(&offer());
     let mut statuses = std::collections::BTreeMap::new();
     for i in 0..1000 {
-        let made = post(&server, "/whep/r", &token(&server, &format!("v{}", i % 25)), &sdp);
+        let made = server.post_sdp("/whep/r", &token(&server, &format!("v{}", i % 25)), &sdp);
         *statuses.entry(made.status).or_insert(0) += 1;
         assert!(server.metric("trtc_members") <= 512);
     }
@@ -286,6 +246,6 @@ fn a_thousand_offers_without_a_connection_are_bounded_and_forgotten() {
     assert!(statuses.keys().all(|status| [201, 429, 503].contains(status)), "{statuses:?}");
     server.wait_metric("trtc_whip_timeouts_total", 1);
     until("everybody's end", || server.metric("trtc_members") == 0);
-    let one: Vec<u16> = (0..40).map(|_| post(&server, "/whep/r", &token(&server, "v"), &sdp).status).collect();
+    let one: Vec<u16> = (0..40).map(|_| server.post_sdp("/whep/r", &token(&server, "v"), &sdp).status).collect();
     assert_eq!((one[31], one[32]), (201, 429), "one participant has 32 at a time: {one:?}");
 }

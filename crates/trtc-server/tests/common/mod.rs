@@ -1,6 +1,7 @@
 //! A server, and a client that shares no code with it but the message definitions: blocking tungstenite, raw HTTP.
 #![allow(dead_code, clippy::unwrap_used, reason = "each test file uses its part, and a test may stop")]
 
+pub mod answer;
 pub mod bystanders;
 pub mod call;
 pub mod door;
