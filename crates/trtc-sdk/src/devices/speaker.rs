@@ -15,6 +15,7 @@ const PREFILL: usize = 1_920;
 const CAPACITY: usize = 16_384;
 /// Blocks after which the size of the device's requests is measured anew (5 s).
 const WINDOW: u32 = 500;
+const MARGIN_MAX: usize = 3;
 
 /// What the device's callback and the audio thread share.
 pub(crate) struct SpeakerLine {
@@ -81,6 +82,9 @@ struct Playing {
     /// Largest request of the last window.
     asked: usize,
     blocks: u32,
+    /// Blocks kept beyond a request, since the thread was late for one.
+    margin: usize,
+    underrun: u64,
 }
 
 impl Filler {
@@ -123,6 +127,8 @@ impl Filler {
                 taken_at: None,
                 asked: 0,
                 blocks: 0,
+                margin: 0,
+                underrun: 0,
             }
         });
     }
@@ -140,17 +146,23 @@ impl Playing {
         self.taken_at.is_some()
     }
 
-    /// The next request and 10 ms for the thread to be late.
+    /// The next request; the thread has until then. When it was late, 10 ms more (three times at most).
     fn wanted(&self) -> usize {
         let asked = self.asked.max(self.line.asked.load(Ordering::Relaxed)).min(CAPACITY / 2);
-        asked + self.block
+        asked + self.margin * self.block
     }
 
     fn fill(&mut self, block: &[i16]) {
         self.blocks += 1;
         if self.blocks >= WINDOW {
             (self.blocks, self.asked) = (0, self.line.asked.swap(0, Ordering::Relaxed));
+            self.margin = self.margin.saturating_sub(1);
         }
+        let underrun = self.line.underrun();
+        if underrun > self.underrun {
+            (self.blocks, self.margin) = (0, (self.margin + 1).min(MARGIN_MAX));
+        }
+        self.underrun = underrun;
         match &mut self.resampler {
             None => self.line.ring.push(block.as_chunks().0),
             Some(resampler) => {
@@ -187,7 +199,7 @@ mod tests {
             assert!(line.ring.len() <= PREFILL, "no more waits than needed");
         }
         assert_eq!(line.underrun(), 0);
-        assert_eq!(heard[PREFILL - 480 + 960], [1, 1].map(|_| heard[PREFILL - 480 + 960][0]));
+        assert!(heard[..PREFILL].iter().all(|f| *f == [0, 0]) && heard[PREFILL..].iter().all(|f| *f != [0, 0]));
         assert!(filler.is_clock(at(2_090)) && !filler.is_clock(at(2_120)), "a device that stopped is no clock");
         set_closed(&line);
         assert!(!filler.is_clock(at(2_130)));
