@@ -16,7 +16,7 @@ const browser = await chromium.launch({
 const page = await browser.newPage();
 page.on('pageerror', (error) => say('page_error', { message: String(error) }));
 await page.exposeFunction('say', say);
-await page.goto(args.page);
+await page.goto(`${args.page}/metrics`);
 await page.setContent('<video id="v" autoplay muted playsinline></video>');
 await page.addScriptTag({ path: path.join(args.modules, 'livekit-client/dist/livekit-client.umd.js') });
 const verdict = await page.evaluate(async ({ url, token, seconds }) => {

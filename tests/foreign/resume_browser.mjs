@@ -46,6 +46,8 @@ await page.evaluate(async ({ url, token, seconds }) => {
       const bytes = new Uint8Array(8);
       new DataView(bytes.buffer).setUint32(0, number);
       for (;;) {
+        // livekit-client 2.23: a message that meets a full reconnect waits on the closed connection, at worst for good.
+        while (room.state === 'reconnecting') await sleep(50);
         try {
           await room.localParticipant.publishData(bytes, { reliable: true, topic: 'trtc.cmd.1' });
           break;

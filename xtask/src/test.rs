@@ -24,7 +24,7 @@ pub(crate) fn run_everything() -> Outcome {
         ("clippy", clippy),
         ("docs", docs),
         ("header", || header::run(true)),
-        ("cargo tests", || run(&mut cargo(&["test", "--workspace"]))),
+        ("cargo tests", || run(&mut cargo(&["test", "--workspace", "--no-fail-fast"]))),
         ("stage", || stage::lay_out(&target("stage"), true)),
         ("symbols", || symbols::check(&target("stage"))),
         ("foreign", foreign::run),
