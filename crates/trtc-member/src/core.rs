@@ -342,7 +342,7 @@ impl Core {
                 log::info!("{} connection: {reason}", if index == PUBLISHER { "publisher" } else { "subscriber" });
                 self.session.transport_failed(now, target());
             }
-            PeerEvent::Closed => self.session.transport_failed(now, target()),
+            PeerEvent::Closed => self.session.transport_closed(now, target()),
             PeerEvent::ChannelOpen { label } => self.session.data_channel_open(now, target(), &label),
             PeerEvent::Data { label, data, .. } => self.session.data_received(now, &data, label == RELIABLE),
             PeerEvent::PathChanged(_) | PeerEvent::ChannelClosed { .. } => {}

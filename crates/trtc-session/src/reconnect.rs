@@ -18,6 +18,9 @@ const STABLE_AFTER: Duration = Duration::from_secs(10);
 /// Delays before further attempts to join for the first time.
 const JOIN_DELAYS_MS: [u64; 2] = [300, 600];
 
+/// Time for the word that goes with the end of a transport: the two come on different paths.
+const CLOSED_GRACE: Duration = Duration::from_secs(1);
+
 /// `reconnect_reason` values of LiveKit.
 const SIGNAL_DISCONNECTED: u8 = 1;
 const PUBLISHER_FAILED: u8 = 2;
@@ -136,6 +139,17 @@ impl Session {
         }
     }
 
+    /// The server closed a transport. Why comes by the WebSocket, as a leave or as its end; if neither comes soon, it failed.
+    pub fn transport_closed(&mut self, now: Instant, target: Target) {
+        self.closed.get_or_insert((now + CLOSED_GRACE, target));
+    }
+
+    pub(crate) fn tick_closed(&mut self, now: Instant) {
+        if let Some((_, target)) = self.closed.take_if(|(at, _)| *at <= now) {
+            self.transport_failed(now, target);
+        }
+    }
+
     /// A transport failed for good.
     pub fn transport_failed(&mut self, now: Instant, target: Target) {
         let was_up = self.connected.insert(target, false) == Some(true);
@@ -162,6 +176,7 @@ impl Session {
         self.phase = Phase::Connecting(now + TRANSPORT_TIMEOUT);
         self.attempt.resume = false;
         self.connected.clear();
+        self.closed = None;
         self.forget_offers();
         self.forget_held();
         self.last_answer = None;

@@ -36,6 +36,8 @@ pub struct Session {
     pub(crate) privileges: Privileges,
     pub(crate) subscriber_primary: bool,
     pub(crate) connected: BTreeMap<Target, bool>,
+    /// A transport that the server closed, and until when its word may come.
+    pub(crate) closed: Option<(Instant, Target)>,
     pub(crate) ping: Pinger,
     pub(crate) roster: Roster,
     pub(crate) publications: Publications,
@@ -106,6 +108,7 @@ impl Session {
             },
             subscriber_primary: true,
             connected: BTreeMap::new(),
+            closed: None,
             ping: Pinger::default(),
             publications: Publications::default(),
             data: Data::default(),
@@ -220,7 +223,8 @@ impl Session {
             return None;
         }
         let ping = self.phase.is_signalling().then(|| self.ping_due()).flatten();
-        [self.phase.deadline(), ping, self.publications.deadline()].into_iter().flatten().min()
+        let closed = self.closed.map(|(at, _)| at);
+        [self.phase.deadline(), ping, self.publications.deadline(), closed].into_iter().flatten().min()
     }
 
     /// Does what is due.
@@ -230,6 +234,7 @@ impl Session {
         }
         self.tick_publications(now);
         self.tick_ping(now);
+        self.tick_closed(now);
         if self.phase.deadline().is_some_and(|at| at <= now) {
             self.deadline_passed(now);
         }

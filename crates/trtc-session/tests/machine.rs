@@ -188,6 +188,21 @@ fn a_dead_transport_is_resumed_and_comes_back_when_it_is_up() {
 }
 
 #[test]
+fn a_closed_transport_waits_for_the_word_that_goes_with_it() {
+    let mut rig = Rig::joined();
+    rig.with(|s, now| s.transport_closed(now, Target::Subscriber));
+    assert!(rig.take_events().is_empty());
+    let reason = lk::DisconnectReason::ParticipantRemoved as i32;
+    rig.say(Response::Leave(lk::LeaveRequest { reason, ..Default::default() }));
+    assert_eq!(rig.take_events(), [Event::Left { reason: 1 }]);
+
+    let mut rig = Rig::joined();
+    rig.with(|s, now| s.transport_closed(now, Target::Subscriber));
+    rig.pass(1_000);
+    assert_eq!(rig.take_events(), [Event::ConnectionLost, Event::TryToReconnect]);
+}
+
+#[test]
 fn a_refused_resume_becomes_a_full_reconnect() {
     let mut rig = Rig::joined();
     publish(&mut rig, "a");

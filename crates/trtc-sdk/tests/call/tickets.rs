@@ -137,7 +137,6 @@ fn a_server_that_never_answers_blocks_nobody() {
 }
 
 #[test]
-#[ignore = "in about one run of seven the removal is not told to the host; the server's side is in its own tests"]
 fn an_expired_key_removes_who_wants_to_send_with_it() {
     let server = TestServer::start();
     let room = RoomId::text("r").unwrap();
