@@ -11,6 +11,22 @@ use std::time::{Duration, Instant};
 use trtc_peer::{Config, IceRole, Identity, Incoming, Peer, PeerEvent, SectionId, SendTrack};
 use trtc_types::{CodecKind, MediaKind};
 
+/// A description of somebody who wants to send one picture.
+#[must_use]
+pub fn offer() -> String {
+    let mut link = Link::new(IceRole::Controlling);
+    link.peer.add_send(SendTrack {
+        kind: MediaKind::Video,
+        codec: CodecKind::H264,
+        codec_spec: None,
+        stream_id: "s".into(),
+        track_id: "cam".into(),
+        ssrc: 77,
+        rtx_ssrc: None,
+    });
+    link.peer.create_offer()
+}
+
 /// One peer connection with its socket.
 pub struct Link {
     /// The transport.
@@ -136,14 +152,14 @@ impl Call {
         })
     }
 
-    /// A packet of a section.
+    /// A packet of a section: some sound, or a picture that can be begun with.
     pub fn send_rtp(&mut self, section: SectionId, ssrc: u32, sequence: u16) {
         let payload_type = self.publisher.peer.send_params(section).map_or(111, |p| p.payload_type);
-        let mut packet = vec![0x80, payload_type];
+        let mut packet = vec![0x80, 0x80 | payload_type];
         packet.extend(sequence.to_be_bytes());
         packet.extend((u32::from(sequence) * 960).to_be_bytes());
         packet.extend(ssrc.to_be_bytes());
-        packet.extend([0xfc, 1, 2, 3]);
+        packet.extend([0x67, 1, 2, 3]);
         if let Some(to) = self.publisher.peer.seal_rtp(&mut packet) {
             let _ = self.publisher.socket.send_to(&packet, to);
         }

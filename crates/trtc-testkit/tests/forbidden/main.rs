@@ -1,74 +1,19 @@
 //! Each forbidden act is done twice: with the right to it, when it must succeed, and without, when it must be refused.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test may stop")]
+mod doors;
+mod rig;
+mod tickets;
 
 use livekit_protocol as lk;
 use lk::signal_request::Message as Ask;
 use lk::signal_response::Message as Tell;
 use lk::{DataPacket, TrackSource, TrackType, UserPacket, data_packet};
+use rig::{ROOM, Rig, hears, joins};
 use serde_json::{Value, json};
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
-use trtc_server::{Server, ServerConfig};
 use trtc_testkit::client::Client;
-use trtc_testkit::media::Call;
 use trtc_testkit::token;
 use trtc_types::MediaKind;
-
-const ROOM: &str = "r";
-
-/// What came of an act: what it did, or how it was refused.
-type Outcome = Result<String, String>;
-
-struct Rig {
-    runtime: tokio::runtime::Runtime,
-    server: Option<Server>,
-    config: ServerConfig,
-    at: SocketAddr,
-    rows: Vec<[String; 4]>,
-}
-
-impl Rig {
-    fn new() -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let config = ServerConfig::dev(0, 0);
-        let server = runtime.block_on(Server::start(config.clone())).unwrap();
-        Self { runtime, at: server.http_addr(), server: Some(server), config, rows: Vec::new() }
-    }
-
-    fn claims(&self, identity: &str, change: &Value) -> Value {
-        token::changed(token::claims(&self.config.api_key, ROOM, identity), change)
-    }
-
-    fn token(&self, identity: &str, change: &Value) -> String {
-        token::sign(&self.claims(identity, change), &self.config.api_secret)
-    }
-
-    fn join(&self, identity: &str, grant: Value) -> Client {
-        Client::connect(self.at, &self.token(identity, &json!({ "video": grant })), "").unwrap().joined()
-    }
-
-    fn call(&self, identity: &str, grant: Value) -> Call {
-        Call::connect(self.at, &self.token(identity, &json!({ "video": grant })))
-    }
-
-    /// Judges an act: the first outcome is with the right, the second without.
-    fn act(&mut self, what: &str, with: Outcome, without: impl FnOnce(&Self) -> Outcome, refusal: &str) {
-        let done = with.unwrap_or_else(|e| panic!("{what}: refused in spite of the right: {e}"));
-        let start = Instant::now();
-        let refused = without(self).expect_err(&format!("{what}: succeeds without the right"));
-        assert!(refused.contains(refusal), "{what}: {refused:?} instead of {refusal:?}");
-        let cost = format!("{:.1} ms", start.elapsed().as_secs_f64() * 1e3);
-        self.rows.push([what.to_owned(), done, refused, cost]);
-    }
-
-    fn finish(mut self) {
-        println!("| tried | with the right | without | took |\n| --- | --- | --- | --- |");
-        for row in &self.rows {
-            println!("| {} |", row.join(" | "));
-        }
-        self.runtime.block_on(self.server.take().unwrap().shutdown());
-    }
-}
 
 fn microphone(client: &mut Client, cid: &str) -> Result<lk::TrackInfo, String> {
     client.add_track(cid, TrackType::Audio, TrackSource::Microphone)
@@ -77,10 +22,6 @@ fn microphone(client: &mut Client, cid: &str) -> Result<lk::TrackInfo, String> {
 #[test]
 fn joining() {
     let mut rig = Rig::new();
-    let joins = |rig: &Rig, token: &str, query: &str| match Client::connect(rig.at, token, query) {
-        Ok(client) => Ok(format!("joined as {}", client.joined().join.unwrap().participant.unwrap().identity)),
-        Err((status, text)) => Err(format!("{status} {}", text.trim())),
-    };
     let secret = rig.config.api_secret.clone();
     let cases: [(&str, Value, &str, &str); 10] = [
         ("join with an expired token", json!({ "exp": 1_000 }), "", "expired"),
@@ -288,45 +229,9 @@ fn seeing_and_being_seen() {
     rig.act("see a hidden member", good, |rig| seen(rig, json!({ "hidden": true })), "nobody");
 
     let hears = |rig: &Rig, grant: Value, ask: bool, room: &str| {
-        let mut speaker = rig.call("speaker", json!({}));
-        let (r#type, source) = (TrackType::Audio.into(), TrackSource::Microphone.into());
-        speaker.client.send(Ask::AddTrack(lk::AddTrackRequest {
-            cid: "mic".into(),
-            r#type,
-            source,
-            ..Default::default()
-        }));
-        let section = speaker.add_section("mic", MediaKind::Audio, 5);
-        speaker.negotiate();
-        let mut watcher = rig.call("eavesdropper", token::changed(grant, &json!({ "room": room })));
-        let heard =
-            |m: &Tell| if let Tell::TrackPublished(p) = m { p.track.as_ref().map(|t| t.sid.clone()) } else { None };
-        let mut sequence = 0;
-        let mut asked = false;
-        let end = Instant::now() + Duration::from_secs(20);
-        while watcher.subscriber.rtp.is_empty() && Instant::now() < end {
-            speaker.send_rtp(section, 5, sequence);
-            sequence += 1;
-            speaker.turn();
-            watcher.turn();
-            if let Some(sid) = speaker.heard.iter().find_map(heard).filter(|_| !asked && ask && sequence > 100) {
-                asked = true;
-                let (track_sids, subscribe) = (vec![sid], true);
-                watcher.client.send(Ask::Subscription(lk::UpdateSubscription {
-                    track_sids,
-                    subscribe,
-                    ..Default::default()
-                }));
-                watcher.settle();
-            }
-            if asked && sequence > 600 {
-                break;
-            }
-        }
-        match watcher.subscriber.rtp.len() {
-            0 => Err("no packet comes".to_owned()),
-            _ => Ok("hears".to_owned()),
-        }
+        let token = |identity: &str, grant| rig.token(identity, &json!({ "video": grant }));
+        let watcher = token("eavesdropper", token::changed(grant, &json!({ "room": room })));
+        hears(rig, &token("speaker", json!({})), &watcher, TrackSource::Microphone, ask)
     };
     let good = hears(&rig, json!({ "canSubscribe": true }), false, ROOM);
     let without = |rig: &Rig| hears(rig, json!({ "canSubscribe": false }), true, ROOM);
