@@ -156,7 +156,7 @@ impl Full {
     }
 
     fn request(&mut self, shared: &mut Shared, now: Instant, from: SocketAddr, message: &Message<'_>) {
-        let Some((password, newest)) = shared.authenticate(message) else { return };
+        let Some((password, generation)) = shared.authenticate(message) else { return };
         if !self.settle_roles(shared, from, message, &password) {
             return;
         }
@@ -165,7 +165,7 @@ impl Full {
         self.add_pair(now, from);
         let Some(pair) = self.pairs.iter_mut().find(|pair| pair.address == from) else { return };
         pair.heard = true;
-        pair.nominated |= message.use_candidate && newest;
+        pair.nominated |= message.use_candidate && generation == shared.generation;
         // A triggered check. While controlled and not nominated every request is answered with one: pion (LiveKit)
         // nominates on it, else only on its 200 ms tick.
         if !pair.valid || (!self.controlling && !pair.nominated) {

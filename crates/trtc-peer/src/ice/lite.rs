@@ -11,6 +11,8 @@ const MAX_VALIDATED: usize = 8;
 #[derive(Default)]
 pub(super) struct Lite {
     validated: Vec<(SocketAddr, Instant)>,
+    /// Of the credentials that the path was nominated with.
+    generation: usize,
 }
 
 impl Lite {
@@ -18,7 +20,7 @@ impl Lite {
         if message.kind != stun::REQUEST {
             return;
         }
-        let Some((password, newest)) = shared.authenticate(message) else { return };
+        let Some((password, generation)) = shared.authenticate(message) else { return };
         if message.controlled.is_some() {
             // a lite agent is always controlled
             shared.refuse_role(from, message, &password);
@@ -27,11 +29,13 @@ impl Lite {
         shared.respond(from, message, &password);
         shared.last_heard = Some(now);
         self.remember(now, from, shared.path);
-        // The first verified address opens the path, a nomination with the newest credentials moves it.
-        if shared.path.is_none() || (message.use_candidate && newest) {
+        // The first verified address opens the path, a nomination moves it; nothing leads back to an older generation. libwebrtc
+        // may stay with its pair of before a restart, whose address changes with the host's.
+        if shared.path.is_none() || (message.use_candidate && generation >= self.generation) {
             shared.select(from);
+            self.generation = generation;
         }
-        if newest {
+        if generation == shared.generation {
             shared.restarting = false;
         }
     }

@@ -37,6 +37,8 @@ fn random_text(length: usize) -> String {
 struct Shared {
     /// Newest last; two are kept, so that a restart never interrupts media.
     local: Vec<Credentials>,
+    /// Of the newest local credentials: how often ICE was restarted.
+    generation: usize,
     remote: Option<Credentials>,
     path: Option<SocketAddr>,
     out: VecDeque<(SocketAddr, Vec<u8>)>,
@@ -69,15 +71,15 @@ impl Shared {
         }
     }
 
-    /// The password of an authenticated request, and whether it used the newest credentials.
-    fn authenticate(&mut self, message: &Message<'_>) -> Option<(String, bool)> {
+    /// The password of an authenticated request, and the generation of its credentials.
+    fn authenticate(&mut self, message: &Message<'_>) -> Option<(String, usize)> {
         let ufrag = message.receiver_ufrag().unwrap_or_default();
-        let found = self.local.iter().find(|local| local.ufrag == ufrag && message.verify(&local.password));
-        let Some(credentials) = found else {
+        let found = self.local.iter().rposition(|local| local.ufrag == ufrag && message.verify(&local.password));
+        let Some(at) = found else {
             self.bad += 1;
             return None;
         };
-        Some((credentials.password.clone(), credentials == self.newest()))
+        Some((self.local[at].password.clone(), self.generation + 1 + at - self.local.len()))
     }
 
     fn respond(&mut self, to: SocketAddr, message: &Message<'_>, password: &str) {
@@ -106,6 +108,7 @@ impl Ice {
     pub fn new(role: IceRole) -> Self {
         let shared = Shared {
             local: vec![Credentials::random()],
+            generation: 0,
             remote: None,
             path: None,
             out: VecDeque::new(),
@@ -141,6 +144,7 @@ impl Ice {
     /// New local credentials beside the present ones.
     pub fn restart(&mut self) {
         self.shared.local.push(Credentials::random());
+        self.shared.generation += 1;
         if self.shared.local.len() > 2 {
             self.shared.local.remove(0);
         }

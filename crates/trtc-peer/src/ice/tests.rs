@@ -80,6 +80,30 @@ fn full_and_lite_connect_and_restart() {
 }
 
 #[test]
+fn a_path_follows_the_newest_generation_that_was_nominated() {
+    let mut pair = Pairing::new(IceRole::Controlled, IceRole::Lite);
+    pair.run(Duration::from_millis(30), false);
+    let nominate = |pair: &mut Pairing, with: &Credentials, from: u8| {
+        let request = Builder::new(stun::REQUEST, &[from; 12])
+            .attribute(stun::USERNAME, format!("{}:x", with.ufrag).as_bytes())
+            .attribute(stun::ICE_CONTROLLING, &[0; 8])
+            .attribute(stun::USE_CANDIDATE, &[])
+            .finish(&with.password);
+        pair.b.feed(pair.now, address(from), &request);
+        pair.b.path()
+    };
+    let old = pair.b.local().clone();
+    pair.b.restart();
+    let new = pair.b.local().clone();
+    assert_eq!(nominate(&mut pair, &old, 3), Some(address(3)), "a pair of before the restart has moved");
+    assert!(pair.b.is_restarting());
+    assert_eq!(nominate(&mut pair, &new, 4), Some(address(4)));
+    assert!(!pair.b.is_restarting());
+    assert_eq!(nominate(&mut pair, &old, 3), Some(address(4)), "what is late does not lead back");
+    assert_eq!(nominate(&mut pair, &new, 5), Some(address(5)));
+}
+
+#[test]
 fn full_and_full_connect() {
     let mut pair = Pairing::new(IceRole::Controlling, IceRole::Controlled);
     pair.run(Duration::from_millis(30), false);
