@@ -60,6 +60,12 @@ class Network:
         """The client's TCP is reset as soon as it says anything, and cannot be opened again; UDP goes on."""
         self._rule(number, "output", f"tcp dport {port} reject with tcp reset")
 
+    def cut_open_websockets(self, number, port):
+        """As above, but new connections pass."""
+        listed = self._in(self.clients[number][0], "ss", "-Htn", "state", "established", f"dport = :{port}").stdout
+        ports = ", ".join(line.split()[2].rpartition(":")[2] for line in listed.splitlines())
+        self._rule(number, "output", f"tcp sport {{ {ports} }} tcp dport {port} reject with tcp reset")
+
     def cut_path(self, number):
         """Everything vanishes, and nobody is told."""
         self._rule(number, "output", "drop")
