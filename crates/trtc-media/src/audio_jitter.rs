@@ -20,7 +20,12 @@ const FRAME: usize = 960;
 const DECODE_MAX: i64 = 5_760;
 const LATE_PART: f64 = 0.97;
 const TARGET_START_MS: f64 = 40.0;
-const TARGET_MIN_MS: f64 = 20.0;
+const TARGET_MIN_MS: f64 = 10.0;
+/// More than a frame, so that the packet after a lost one is here in time to repair it: while more than this part is lost.
+const TARGET_LOSSY_MS: f64 = 25.0;
+const LOSSY: f64 = 0.003;
+/// Weight that the loss keeps when the next packet is played: half is forgotten after 350 packets.
+const LOSS_KEEP: f64 = 0.998;
 const TARGET_MAX_MS: f64 = 600.0;
 /// A step of the sender's clock, or a sequence jump, that is a new beginning.
 const JUMP_MS: f64 = 3_000.0;
@@ -128,6 +133,8 @@ pub struct AudioJitterBuffer {
     last_pull: Option<Instant>,
     pull_gap_ms: f64,
     was_concealing: bool,
+    /// Part of the last packets that was lost.
+    loss: f64,
     scratch: Vec<i16>,
     stats: AudioJitterStats,
 }
@@ -152,6 +159,7 @@ impl AudioJitterBuffer {
             last_pull: None,
             pull_gap_ms: 10.0,
             was_concealing: false,
+            loss: 0.0,
             scratch: Vec::new(),
             stats: AudioJitterStats::default(),
         }
@@ -254,7 +262,8 @@ impl AudioJitterBuffer {
 
     /// The lag that nearly all packets keep, plus what the player takes at a time.
     fn target_ms(&self) -> f64 {
-        (self.delays.quantile(LATE_PART) + self.pull_gap_ms).clamp(TARGET_MIN_MS, TARGET_MAX_MS)
+        let least = if self.loss > LOSSY { TARGET_LOSSY_MS } else { TARGET_MIN_MS };
+        (self.delays.quantile(LATE_PART) + self.pull_gap_ms).clamp(least, TARGET_MAX_MS)
     }
 
     /// A device that pulls two blocks at once needs the second one 10 ms earlier: the widest gap, slowly forgotten.
@@ -326,7 +335,7 @@ impl AudioJitterBuffer {
         } else {
             self.make_up(decoder, length, Fill::Concealed);
         }
-        self.stats.lost += 1;
+        self.count_lost(1);
         if let Some(cursor) = &mut self.cursor {
             cursor.sequence += 1;
             cursor.time += length as i64;
@@ -346,9 +355,14 @@ impl AudioJitterBuffer {
             return false;
         }
         let skipped = missing - left;
-        self.stats.lost += skipped as u64;
+        self.count_lost(skipped);
         self.cursor = Some(Cursor { sequence: cursor.sequence + skipped, time: cursor.time + gap - left * length });
         true
+    }
+
+    fn count_lost(&mut self, packets: i64) {
+        self.stats.lost += packets as u64;
+        self.loss = (self.loss + packets as f64 * (1.0 - LOSS_KEEP)).min(1.0);
     }
 
     /// After an outage everything may come at once: what is far behind is dropped, for stretching would take too long.
@@ -367,6 +381,7 @@ impl AudioJitterBuffer {
     }
 
     fn decode(&mut self, decoder: &mut dyn AudioDecoder, sequence: i64, packet: &Packet) {
+        self.loss *= LOSS_KEEP;
         self.scratch.clear();
         let samples = match decoder.decode(&packet.payload, &mut self.scratch) {
             Ok(_) if self.scratch.len() >= usize::from(decoder.channels().max(1)) => {
@@ -441,8 +456,8 @@ impl AudioJitterBuffer {
         self.lag_ms = Some(smooth);
         self.pulls_since_stretch = self.pulls_since_stretch.saturating_add(1);
         let target = self.target_ms();
-        // Too short is heard, too long is only felt.
-        let comfortable = -5.0..=(target / 4.0).max(10.0) + 15.0;
+        // Too short is heard, too long is only felt. Wider than the longest period, or a stretch would call for its opposite.
+        let comfortable = -3.0..=(target / 4.0).max(10.0);
         let off = smooth - target;
         let wait = if off.abs() > URGENT_MS { STRETCH_PULLS_URGENT } else { STRETCH_PULLS };
         if self.pulls_since_stretch < wait || comfortable.contains(&off) {

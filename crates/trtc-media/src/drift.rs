@@ -1,39 +1,75 @@
-//! Two clocks: a microphone fills a ring at its own rate, the audio thread reads it at the speaker's. The reader keeps the
-//! least that is left over near a margin, by resampling at most 0.1 % faster or slower (1.7 cents: nobody hears it). A ring
-//! that ran dry widens the margin; after a stall the old sound is skipped.
+//! Two clocks: a microphone fills a ring at its own rate, the audio thread reads it at the speaker's. The sound that the
+//! microphone has not yet handed over counts as there, so that blocks make no steps, and the reader keeps the level at what one
+//! block and its usual lateness need, by resampling at most 0.1 % faster or slower (1.7 cents: nobody hears it). A ring that ran
+//! dry raises the level; after a stall the old sound is skipped.
 use crate::resample::Resampler;
 use crate::ring::FrameRing;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+use trtc_types::StereoFrame;
 
 /// Samples in 10 ms of 48 kHz stereo.
 const BLOCK: usize = 960;
 const PPM_MAX: f64 = 1_000.0;
-/// Time in which an error of the margin would be gone.
+/// Time in which an error of the level would be gone.
 const CORRECT_S: f64 = 2.0;
-/// Blocks over which the least that was left over is looked for.
+/// Blocks over which the level is averaged.
 const WINDOW: u32 = 50;
-/// What should be left after a block was read, in ms: a block of the microphone may come just too late for a read. Grows by
-/// the step when the ring ran dry.
-const MARGIN_MS: f64 = 11.0;
-const MARGIN_STEP_MS: f64 = 5.0;
-const MARGIN_MAX_MS: f64 = 60.0;
-/// Blocks without running dry after which the margin shrinks by 1 ms.
-const CALM_BLOCKS: u32 = 3_000;
-/// More than this over block and margin is old sound, in ms.
-const LATE_MS: f64 = 60.0;
+/// Kept beyond what was ever needed, in ms.
+const SPARE_MS: f64 = 1.5;
+/// Added when the ring ran dry.
+const LATE_STEP_MS: f64 = 5.0;
+const LATE_MAX_MS: f64 = 60.0;
+/// Blocks after which the largest block is measured anew and 1 ms of lateness is forgotten (5 s).
+const FORGET: u32 = 500;
+/// More than this above the level is old sound, in ms.
+const STALE_MS: f64 = 60.0;
+
+/// What a microphone's callback and the audio thread share: the sound, and when it came.
+pub struct CaptureRing {
+    frames: FrameRing,
+    /// Time of the last push in microseconds, from any fixed moment.
+    pushed_us: AtomicU64,
+    /// Most frames that came at once, lately.
+    largest: AtomicUsize,
+}
+
+impl CaptureRing {
+    /// Room for `capacity` frames, rounded up to a power of two.
+    #[must_use]
+    pub fn new(capacity: usize) -> Self {
+        Self { frames: FrameRing::new(capacity), pushed_us: AtomicU64::new(0), largest: AtomicUsize::new(0) }
+    }
+
+    /// Writer: appends what fits. `now` counts from the same moment as the reader's.
+    pub fn push(&self, now: Duration, frames: &[StereoFrame]) {
+        self.largest.fetch_max(frames.len(), Ordering::Relaxed);
+        self.frames.push(frames);
+        self.pushed_us.store(now.as_micros() as u64, Ordering::Release);
+    }
+
+    /// Frames dropped because the ring was full.
+    #[must_use]
+    pub fn overrun(&self) -> u64 {
+        self.frames.overrun()
+    }
+}
 
 /// The reading side of a microphone's ring.
 pub struct DriftReader {
-    ring: Arc<FrameRing>,
+    ring: Arc<CaptureRing>,
     frames_per_ms: f64,
     resampler: Resampler,
     ready: VecDeque<i16>,
-    /// Least left over in this window, in ms, and blocks of it.
-    least_ms: f64,
+    /// Sum of the levels of this window, in ms, and blocks of it.
+    levels_ms: f64,
     blocks: u32,
-    margin_ms: f64,
-    calm: u32,
+    /// The microphone's block, and how much later than its length one came when a read wanted it.
+    block_ms: f64,
+    late_ms: f64,
+    age: u32,
     flowing: bool,
     skipped: u64,
     dry: u64,
@@ -42,16 +78,17 @@ pub struct DriftReader {
 impl DriftReader {
     /// Reads `ring`, which a device fills at about `rate_hz`.
     #[must_use]
-    pub fn new(ring: Arc<FrameRing>, rate_hz: u32) -> Self {
+    pub fn new(ring: Arc<CaptureRing>, rate_hz: u32) -> Self {
         Self {
             ring,
             frames_per_ms: f64::from(rate_hz) / 1_000.0,
             resampler: Resampler::adjustable(rate_hz, 48_000, 2),
             ready: VecDeque::with_capacity(4 * BLOCK),
-            least_ms: f64::MAX,
+            levels_ms: 0.0,
             blocks: 0,
-            margin_ms: MARGIN_MS,
-            calm: 0,
+            block_ms: 0.0,
+            late_ms: 0.0,
+            age: 0,
             flowing: false,
             skipped: 0,
             dry: 0,
@@ -59,20 +96,24 @@ impl DriftReader {
     }
 
     /// The next 10 ms at 48 kHz stereo; `false` while none flow (`out` is then untouched).
-    pub fn read(&mut self, out: &mut [i16; BLOCK]) -> bool {
-        let waiting_ms = self.waiting_ms();
-        let wanted_ms = 10.0 + self.margin_ms;
-        if !self.flowing && waiting_ms < wanted_ms {
+    pub fn read(&mut self, now: Duration, out: &mut [i16; BLOCK]) -> bool {
+        let since_push_ms = self.since_push_ms(now);
+        let largest = self.ring.largest.load(Ordering::Relaxed) as f64 / self.frames_per_ms;
+        self.block_ms = self.block_ms.max(largest);
+        let wanted_ms = 10.0 + self.wanted_ms();
+        let level_ms = self.waiting_ms() + since_push_ms.min(self.block_ms);
+        if !self.flowing && level_ms < wanted_ms {
             return false;
         }
-        if !self.flowing || waiting_ms > wanted_ms + LATE_MS {
-            let excess = ((waiting_ms - wanted_ms) * self.frames_per_ms) as usize;
-            self.ring.skip(excess);
+        if !self.flowing || level_ms > wanted_ms + STALE_MS {
+            let excess = ((level_ms - wanted_ms) * self.frames_per_ms) as usize;
+            self.ring.frames.skip(excess);
             self.skipped += if self.flowing { excess as u64 } else { 0 };
-            (self.flowing, self.least_ms, self.blocks) = (true, f64::MAX, 0);
+            (self.flowing, self.levels_ms, self.blocks) = (true, 0.0, 0);
         }
+        self.late_ms = self.late_ms.max(since_push_ms - self.block_ms).min(LATE_MAX_MS);
         self.take(out);
-        self.steer();
+        self.steer(since_push_ms);
         true
     }
 
@@ -90,43 +131,55 @@ impl DriftReader {
 
     /// Sound that waits, what is already converted included.
     fn waiting_ms(&self) -> f64 {
-        self.ring.len() as f64 / self.frames_per_ms + self.ready.len() as f64 / 96.0
+        self.ring.frames.len() as f64 / self.frames_per_ms + self.ready.len() as f64 / 96.0
     }
 
-    fn steer(&mut self) {
-        self.least_ms = self.least_ms.min(self.waiting_ms());
+    /// Sound that the microphone has and we have not.
+    fn since_push_ms(&self, now: Duration) -> f64 {
+        let pushed = Duration::from_micros(self.ring.pushed_us.load(Ordering::Acquire));
+        now.saturating_sub(pushed).as_secs_f64() * 1_000.0
+    }
+
+    /// The level after a read: enough when a block comes as late as ever.
+    fn wanted_ms(&self) -> f64 {
+        self.block_ms + self.late_ms + SPARE_MS
+    }
+
+    fn steer(&mut self, since_push_ms: f64) {
+        self.levels_ms += self.waiting_ms() + since_push_ms.min(self.block_ms + self.late_ms);
         self.blocks += 1;
         if self.blocks < WINDOW {
             return;
         }
-        let error_s = (self.least_ms - self.margin_ms) / 1_000.0;
+        let error_s = (self.levels_ms / f64::from(WINDOW) - self.wanted_ms()) / 1_000.0;
         self.resampler.set_ppm((error_s / CORRECT_S * 1e6).clamp(-PPM_MAX, PPM_MAX) as i32);
-        (self.least_ms, self.blocks) = (f64::MAX, 0);
+        (self.levels_ms, self.blocks) = (0.0, 0);
     }
 
     fn take(&mut self, out: &mut [i16; BLOCK]) {
         let mut part = [[0, 0]; 96];
         while self.ready.len() < BLOCK {
-            let there = self.ring.pop(&mut part);
+            let there = self.ring.frames.pop(&mut part);
             if there == 0 {
                 return self.run_dry(out);
             }
             self.resampler.push(part[..there].as_flattened(), &mut self.ready);
         }
         self.ready.drain(..BLOCK).zip(out).for_each(|(sample, out)| *out = sample);
-        self.calm += 1;
-        if self.calm >= CALM_BLOCKS {
-            (self.calm, self.margin_ms) = (0, (self.margin_ms - 1.0).max(MARGIN_MS));
+        self.age += 1;
+        if self.age >= FORGET {
+            (self.age, self.late_ms) = (0, (self.late_ms - 1.0).max(0.0));
+            self.block_ms = self.ring.largest.swap(0, Ordering::Relaxed) as f64 / self.frames_per_ms;
         }
     }
 
-    /// What is there, then silence until the margin is full again.
+    /// What is there, then silence until the level is reached again.
     fn run_dry(&mut self, out: &mut [i16; BLOCK]) {
         out.fill(0);
         self.ready.drain(..).zip(out).for_each(|(sample, out)| *out = sample);
         self.dry += 1;
-        (self.flowing, self.calm) = (false, 0);
-        self.margin_ms = (self.margin_ms + MARGIN_STEP_MS).min(MARGIN_MAX_MS);
+        (self.flowing, self.age) = (false, 0);
+        self.late_ms = (self.late_ms + LATE_STEP_MS).min(LATE_MAX_MS);
     }
 }
 
@@ -138,7 +191,7 @@ mod tests {
 
     /// A microphone that is `ppm` faster than the reader, in blocks of `frames`, for `seconds`; `stall_s` at second 5.
     fn heard(rate: f64, ppm: f64, frames: usize, seconds: usize, stall_s: f64) -> (DriftReader, Vec<i16>) {
-        let ring = Arc::new(FrameRing::new(16_384));
+        let ring = Arc::new(CaptureRing::new(16_384));
         let mut reader = DriftReader::new(ring.clone(), rate as u32);
         let (mut sent, mut heard, mut block) = (0usize, Vec::new(), [0; BLOCK]);
         for tick in 0..seconds * 100 {
@@ -149,10 +202,10 @@ mod tests {
                 let part: Vec<_> = (sent..sent + frames)
                     .map(|i| [(12_000.0 * (2.0 * PI * 997.0 * i as f64 / (rate * (1.0 + ppm / 1e6))).sin()) as i16; 2])
                     .collect();
-                ring.push(&part);
                 sent += frames;
+                ring.push(Duration::from_secs_f64(sent as f64 / rate / (1.0 + ppm / 1e6)), &part);
             }
-            if reader.read(&mut block) {
+            if reader.read(Duration::from_secs_f64(now), &mut block) {
                 heard.extend(block.iter().step_by(2));
             }
         }
@@ -170,7 +223,7 @@ mod tests {
         ] {
             let (reader, heard) = heard(rate, ppm, frames, 60, 0.0);
             assert!(reader.dry() <= 3 && reader.skipped() == 0, "{rate} {ppm}: {} {}", reader.dry(), reader.skipped());
-            assert!(reader.waiting_ms() < 35.0, "{rate} {ppm}: {}", reader.waiting_ms());
+            assert!(reader.waiting_ms() < 16.0, "{rate} {ppm}: {}", reader.waiting_ms());
             // The margin is found in the first seconds; after that nothing is missing.
             let end = &heard[480_000..];
             let hz = tone_hz(end, 48_000).expect("a tone");
@@ -183,7 +236,7 @@ mod tests {
     fn after_a_stall_the_old_sound_is_skipped() {
         let (reader, _) = heard(48_000.0, 0.0, 480, 20, 0.25);
         assert!(reader.dry() >= 1);
-        assert!(reader.waiting_ms() < MARGIN_MAX_MS, "{}", reader.waiting_ms());
+        assert!(reader.waiting_ms() < LATE_MAX_MS, "{}", reader.waiting_ms());
     }
 
     #[test]

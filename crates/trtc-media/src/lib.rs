@@ -18,7 +18,7 @@ pub mod video_playout;
 
 pub use audio_jitter::{AudioJitterBuffer, AudioJitterStats, PullInfo};
 pub use convert::{PixelFormat, i420_from, pack, to_bgra, to_nv12, to_rgba};
-pub use drift::DriftReader;
+pub use drift::{CaptureRing, DriftReader};
 pub use mixer::{finish, mix_into, volume};
 pub use pattern::{Pattern, TimeCode, psnr_y, read_time_code};
 pub use resample::Resampler;

@@ -45,7 +45,7 @@ struct Open {
 }
 
 enum Part {
-    Microphone(Arc<trtc_media::FrameRing>),
+    Microphone(Arc<trtc_media::CaptureRing>),
     Speaker(Arc<speaker::SpeakerLine>),
 }
 
