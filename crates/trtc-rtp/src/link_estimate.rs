@@ -15,6 +15,8 @@ const LOSS_HIGH: f64 = 0.10;
 const LOSS_FLOOR_BPS: u64 = 150_000;
 const CAPACITY_MIN_BPS: u64 = 10_000;
 const QUEUE: Duration = Duration::from_millis(400);
+/// Receivers of pictures report every second or so. A first report after so long tells of a path that was dead, not of a full one.
+const SILENCE: Duration = Duration::from_secs(3);
 /// Slow round trips in a row; a busy machine makes one or two.
 const SLOW: u32 = 3;
 /// What is left after a delay, as in GCC.
@@ -37,6 +39,7 @@ pub struct LinkEstimator {
     /// When the window of the rate began, and the count of bytes then.
     window: Option<(Instant, u64)>,
     last_remb_bps: Option<u64>,
+    reported_at: Option<Instant>,
     round_trips: RoundTrips,
     decreased_at: Option<Instant>,
     hold: Duration,
@@ -66,7 +69,9 @@ impl LinkEstimator {
 
     /// The part of the packets that was lost since the last report, 0 to 1.
     pub fn loss(&mut self, now: Instant, lost: f64) {
-        if lost > LOSS_HIGH {
+        let before = self.reported_at.replace(now);
+        let after_silence = before.is_some_and(|at| now.saturating_duration_since(at) > SILENCE);
+        if lost > LOSS_HIGH && !after_silence {
             let left = (self.sent_bps as f64 * (1.0 - 0.5 * lost.min(1.0))) as u64;
             self.decrease(now, left.max(LOSS_FLOOR_BPS));
         }
@@ -252,6 +257,19 @@ mod tests {
         assert!(paused > 60, "{paused}");
         (0..120).for_each(|_| rig.second(3_000_000));
         assert_eq!(rig.layer, Some(2));
+    }
+
+    #[test]
+    fn an_outage_says_nothing_about_the_link() {
+        let mut rig = Rig::new();
+        (0..20).for_each(|_| rig.second(3_000_000));
+        rig.now += Duration::from_secs(8);
+        rig.estimator.loss(rig.now, 0.9);
+        (0..20).for_each(|_| rig.second(3_000_000));
+        assert_eq!((rig.switches, rig.estimator.capacity_bps()), (0, None));
+        rig.now += Duration::from_secs(1);
+        rig.estimator.loss(rig.now, 0.9);
+        assert!(rig.estimator.capacity_bps().is_some(), "without a silence it is taken for what it is");
     }
 
     #[test]
