@@ -132,21 +132,30 @@ impl Session {
         }
     }
 
-    /// Our network address is another one: the old path is gone, even if nothing has failed yet.
+    /// Our network address is another one: the old path is gone, even if nothing has failed yet, and so is an attempt from there.
     pub fn network_changed(&mut self, now: Instant) {
-        if self.phase == Phase::Connected {
-            self.signal_lost(now);
+        match self.phase {
+            Phase::Connected => self.signal_lost(now),
+            Phase::Waiting(_) => self.open_socket(now),
+            Phase::Opening(_) | Phase::Greeting(_) | Phase::Connecting(_) => {
+                self.act(Action::CloseSocket);
+                self.open_socket(now);
+            }
+            Phase::Idle | Phase::Ended => {}
         }
     }
 
-    /// The server closed a transport. Why comes by the WebSocket, as a leave or as its end; if neither comes soon, it failed.
+    /// The server closed a transport. Why comes by the WebSocket, as a leave or as its end; if neither comes soon, we join anew:
+    /// what is closed cannot be resumed.
     pub fn transport_closed(&mut self, now: Instant, target: Target) {
         self.closed.get_or_insert((now + CLOSED_GRACE, target));
     }
 
     pub(crate) fn tick_closed(&mut self, now: Instant) {
-        if let Some((_, target)) = self.closed.take_if(|(at, _)| *at <= now) {
-            self.transport_failed(now, target);
+        match self.closed.take_if(|(at, _)| *at <= now) {
+            Some(_) if self.phase == Phase::Connected => self.retry_in_full(now),
+            Some((_, target)) => self.transport_failed(now, target),
+            None => {}
         }
     }
 

@@ -200,6 +200,8 @@ fn a_closed_transport_waits_for_the_word_that_goes_with_it() {
     rig.with(|s, now| s.transport_closed(now, Target::Subscriber));
     rig.pass(1_000);
     assert_eq!(rig.take_events(), [Event::ConnectionLost, Event::TryToReconnect]);
+    let log = rig.take_log();
+    assert!(log.last().unwrap().starts_with("open") && !log.last().unwrap().contains("reconnect"), "{log:?}");
 }
 
 #[test]

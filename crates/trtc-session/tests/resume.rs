@@ -119,6 +119,59 @@ fn a_new_address_is_not_waited_for() {
 }
 
 #[test]
+fn an_attempt_from_an_address_that_is_gone_is_made_again() {
+    let mut rig = talking();
+    rig.with(|s, now| s.socket_closed(now));
+    rig.with(|s, now| s.socket_failed(now, None, "unreachable"));
+    rig.take_log();
+    for state in ["waiting", "opening", "greeting", "connecting"] {
+        match state {
+            "greeting" => rig.open(),
+            "connecting" => {
+                rig.open();
+                rig.say(reconnected(1));
+            }
+            _ => {}
+        }
+        rig.take_log();
+        rig.with(|s, now| s.network_changed(now));
+        let log = rig.take_log();
+        assert!(log.last().unwrap().contains("&reconnect=1&sid=PA_me"), "{state}: {log:?}");
+        assert_eq!(log.len(), if state == "waiting" { 1 } else { 2 }, "{state}: {log:?}");
+    }
+    rig.open();
+    rig.say(reconnected(1));
+    restarted(&mut rig);
+    assert_eq!(rig.take_events().last(), Some(&Event::ConnectionRecovered));
+}
+
+#[test]
+fn transports_that_fail_over_and_over_are_tried_less_and_less_often() {
+    let mut rig = talking();
+    let mut waits = Vec::new();
+    for _ in 0..8 {
+        rig.take_log();
+        let lost = rig.now;
+        rig.with(|s, now| s.transport_failed(now, Target::Subscriber));
+        while !rig.log.iter().any(|l| l.starts_with("open")) {
+            rig.pass(10);
+        }
+        waits.push(rig.now - lost);
+        rig.open();
+        // Declined every time: the way back in full takes no short cut around the wait.
+        let action = lk::leave_request::Action::Reconnect as i32;
+        rig.say(Response::Leave(lk::LeaveRequest { action, ..Default::default() }));
+        rig.pass(1_000);
+        rig.open();
+        rig.say(Response::Join(join(&[])));
+        rig.say(Response::Offer(sdp("offer", 4)));
+        assert_eq!(rig.take_events().last(), Some(&Event::ConnectionRecovered));
+        rig.pass(50);
+    }
+    assert!(waits[0].is_zero() && waits[7] >= Duration::from_secs(7), "{waits:?}");
+}
+
+#[test]
 fn a_flapping_connection_is_tried_less_and_less_often() {
     let mut rig = talking();
     let mut waits = Vec::new();
