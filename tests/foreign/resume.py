@@ -122,9 +122,9 @@ class Pair:
         return f"cut {cut:.1f} s; recovered {text(told)} after the cut; from then up {text(up)}, down {text(down)}, picture {text(seen)}"
 
     def cut_websocket(self):
-        # livekit-client 2.23 keeps what is published while an attempt runs for its end; if the attempt fails, the next message
-        # overtakes what was kept, which the server then counts as received. So its first attempt is let through.
-        cut = self.network.cut_open_websockets if self.start is browser else self.network.cut_websocket
+        # The others' first attempt is let through. With any server, livekit-client 2.23 loses a message that was published while
+        # an attempt ran that failed (the next one overtakes it), and PyPI's 1.2 joins anew after one.
+        cut = self.network.cut_websocket if self.start is ours else self.network.cut_open_websockets
         begin = time.monotonic()
         cut(self.number, self.server.port)
         self.noticed(begin, 20)
@@ -166,7 +166,7 @@ class Pair:
             self.checks.that(not missing and not doubled and numbers == sorted(numbers), f"{way}: no message lost, none doubled, in order",
                              f"{len(numbers)} messages, missing {missing[:8]}, doubled {doubled}; {lost} lost with the killed server")
         indices = [code for code in map(self.index, self.far.events) if code is not None]
-        self.checks.that(len(set(indices)) > 50, f"{self.name} reads time codes", len(set(indices)))
+        self.checks.that(len(set(indices)) > 20, f"{self.name} reads time codes", len(set(indices)))
 
     @staticmethod
     def index(event):

@@ -15,14 +15,16 @@ const browser = await chromium.launch({
 });
 const page = await browser.newPage();
 await page.exposeFunction('say', say);
-page.on('console', (line) => { if (line.text().startsWith('LK')) console.error(new Date().toISOString().slice(11, 23), line.text().slice(0, 1200)); });
+page.on('console', (line) => { if (line.text().startsWith('livekit')) console.error(new Date().toISOString().slice(11, 23), line.text()); });
 await page.goto(`${args.page}/metrics`);
 await page.setContent('<video id="v" autoplay muted playsinline></video>');
 await page.addScriptTag({ path: path.join(args.modules, 'livekit-client/dist/livekit-client.umd.js') });
 await page.evaluate(async ({ url, token, seconds }) => {
   const LK = window.LivekitClient;
   LK.setLogLevel('debug');
-  LK.setLogExtension((level, message, context) => console.log(`LK ${level} ${message} ${JSON.stringify(context || {})}`));
+  LK.setLogExtension((_level, message, context) => {
+    if (!message.startsWith('room event')) console.log(`livekit ${message} ${JSON.stringify(context || {}).slice(0, 800)}`);
+  });
   const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
   const room = new LK.Room({ adaptiveStream: false, dynacast: false });
   const video = document.getElementById('v');
