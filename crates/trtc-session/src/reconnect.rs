@@ -176,6 +176,7 @@ impl Session {
 
     pub(crate) fn open_socket(&mut self, now: Instant) {
         self.phase = Phase::Opening(now + OPEN_TIMEOUT);
+        log::debug!("attempt {} to {}", self.attempt.number, if self.attempt.resume { "resume" } else { "join" });
         let action = Action::OpenSocket { path_and_query: self.path_and_query(), token: self.token.clone() };
         self.act(action);
     }
