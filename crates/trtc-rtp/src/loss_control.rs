@@ -14,7 +14,7 @@ const AHEAD: f64 = 1.5;
 const MIN_BPS: f64 = 30_000.0;
 
 /// The estimate of one path.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct LossControl {
     estimate_bps: Option<f64>,
     stepped: Option<Instant>,
