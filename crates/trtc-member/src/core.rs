@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use trtc_net::ServerUrl;
 use trtc_net::driver::{Input, NetAction, SOCKETS};
-use trtc_peer::{Config, IceRole, Identity, Incoming, Peer, PeerEvent, Setup};
+use trtc_peer::{Config, IceRole, Identity, Incoming, Peer, PeerEvent};
 use trtc_session::{Action, Event, LocalTrack, Session, SessionConfig, Target};
 use trtc_types::{EncodedVideo, Result, UserId};
 
@@ -205,8 +205,14 @@ impl Core {
     fn open_peers(&mut self, now: Instant, addresses: [SocketAddr; SOCKETS]) {
         self.opening = false;
         let [publisher, subscriber] = addresses;
+        // A server that receives has transport-wide feedback; one that sends may only know REMB.
         let config = |ice, address| {
-            Arc::new(Config { ice, local_candidates: vec![address], answer_setup: Setup::Passive, ..Config::default() })
+            Arc::new(Config {
+                ice,
+                local_candidates: vec![address],
+                remb: ice != IceRole::Controlling,
+                ..Config::default()
+            })
         };
         let mut peers = [
             Peer::new(config(IceRole::Controlling, publisher), self.identity.clone()),

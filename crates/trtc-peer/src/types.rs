@@ -50,9 +50,9 @@ pub struct Config {
     pub tcp_candidates: Vec<SocketAddr>,
     /// DTLS part when the offer leaves the choice.
     pub answer_setup: Setup,
-    /// Negotiate transport-wide feedback (wins over `remb` where the other side has both).
+    /// Negotiate transport-wide feedback: offered for pictures, wins over `remb` in answers.
     pub transport_cc: bool,
-    /// Negotiate `goog-remb` and `abs-send-time`.
+    /// Negotiate `goog-remb` and `abs-send-time`: offered for pictures, for receivers that have nothing better.
     pub remb: bool,
     /// Answer with every media codec of the offer (servers forward, they do not decode). Otherwise with opus and H.264,
     /// or with everything where the offer has neither, so that the section stays observable.

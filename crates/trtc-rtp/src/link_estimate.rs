@@ -1,13 +1,17 @@
-//! What the link to a receiver carries, judged by its sender from RTCP: loss, round-trip time and REMB.
+//! What the link to a receiver carries, judged by its sender from RTCP: transport-wide feedback, or loss and REMB without it, and
+//! the round-trip time.
 //!
 //! Nothing is limited until something shows that the link is full, because a receiver that gets little cannot know how much
 //! more would fit: its REMB follows what arrives (draft-alvestrand-rmcat-remb-03, and at most 1.5 times that in libwebrtc). Full is
+//! - a queue that grows, by transport-wide feedback ([`PathMonitor`](crate::PathMonitor)): what arrives then is what is carried,
 //! - a loss above 10 % (the loss-based controller of draft-ietf-rmcat-gcc-02 section 6),
 //! - a round trip that takes 0.4 s longer than the fastest of late, three times in a row and never shorter: a queue has built up,
 //! - a REMB that falls below what is sent.
 //!
 //! From then on there is a capacity. After a time without new signs it grows, and with that the next layer is tried, which
 //! is the probe; that time doubles with every failure. When everything that is wanted fits, the limit is forgotten.
+use crate::delay_trend::Usage;
+use crate::path_monitor::PathReport;
 use std::time::{Duration, Instant};
 
 const LOSS_HIGH: f64 = 0.10;
@@ -25,6 +29,8 @@ const BACK_OFF_PERCENT: u64 = 85;
 const SETTLE: Duration = Duration::from_secs(1);
 const HOLD_MIN: Duration = Duration::from_secs(5);
 const HOLD_MAX: Duration = Duration::from_secs(60);
+/// With transport-wide feedback a try that fails is over before anybody sees much of it.
+const HOLD_MAX_MEASURED: Duration = Duration::from_secs(20);
 /// Between two steps of growth.
 const GROWTH_INTERVAL: Duration = Duration::from_secs(1);
 const RATE_WINDOW: Duration = Duration::from_millis(500);
@@ -43,6 +49,7 @@ pub struct LinkEstimator {
     round_trips: RoundTrips,
     decreased_at: Option<Instant>,
     hold: Duration,
+    measured: bool,
     grow_at: Option<Instant>,
     satisfied: bool,
 }
@@ -75,6 +82,17 @@ impl LinkEstimator {
             let left = (self.sent_bps as f64 * (1.0 - 0.5 * lost.min(1.0))) as u64;
             self.decrease(now, left.max(LOSS_FLOOR_BPS));
         }
+    }
+
+    /// What transport-wide feedback taught. Says whether the capacity changed.
+    pub fn path(&mut self, now: Instant, report: &PathReport) -> bool {
+        let before = self.capacity_bps;
+        self.measured = true;
+        if let (Usage::Over, Some(delivered)) = (report.usage, report.delivered_bps) {
+            self.decrease(now, delivered * BACK_OFF_PERCENT / 100);
+        }
+        report.loss.into_iter().for_each(|loss| self.loss(now, loss));
+        self.capacity_bps != before
     }
 
     /// A round trip to the receiver, by its report on a Sender Report.
@@ -124,7 +142,9 @@ impl LinkEstimator {
         // Signs that follow closely tell of the same event; later ones of a growth that failed.
         self.hold = match since {
             Some(since) if since < HOLD_MIN => self.hold,
-            Some(since) if since < 2 * HOLD_MAX => (self.hold * 2).min(HOLD_MAX),
+            Some(since) if since < 2 * HOLD_MAX => {
+                (self.hold * 2).min(if self.measured { HOLD_MAX_MEASURED } else { HOLD_MAX })
+            }
             _ => HOLD_MIN,
         };
         let to = to_bps.max(CAPACITY_MIN_BPS);

@@ -25,17 +25,14 @@ pub(super) fn of_track(config: &Config, track: &SendTrack, retransmit: bool) -> 
     if !retransmit || track.kind == MediaKind::Audio {
         codec.rtx_payload_type = None;
     }
-    let transport_cc = config.transport_cc;
     let feedback: &[&str] = match track.kind {
         MediaKind::Audio => &[],
         MediaKind::Video => &["nack", "nack pli", "ccm fir"],
     };
     codec.feedback = feedback.iter().map(|text| (*text).to_owned()).collect();
-    if transport_cc {
-        codec.feedback.push("transport-cc".to_owned());
-    } else if config.remb && track.kind == MediaKind::Video {
-        codec.feedback.push("goog-remb".to_owned());
-    }
+    let video = track.kind == MediaKind::Video;
+    let reports = [(config.transport_cc, "transport-cc"), (config.remb, "goog-remb")];
+    codec.feedback.extend(reports.iter().filter(|(wanted, _)| *wanted && video).map(|(_, text)| (*text).to_owned()));
     codec
 }
 
@@ -171,10 +168,11 @@ pub(super) fn own_extensions(
     kind: Kind,
     simulcast: bool,
 ) -> impl Iterator<Item = (u8, &'static str)> + use<> {
-    let (transport_cc, remb) = (config.transport_cc, config.remb);
+    // Sound is little and steady: numbering it would cost more feedback than it tells.
+    let (transport_cc, remb) = (config.transport_cc && kind == Kind::Video, config.remb && kind == Kind::Video);
     let all = [
         (1, extension::AUDIO_LEVEL, kind == Kind::Audio),
-        (2, extension::ABS_SEND_TIME, remb && !transport_cc && kind == Kind::Video),
+        (2, extension::ABS_SEND_TIME, remb),
         (3, extension::TRANSPORT_CC, transport_cc),
         (4, extension::MID, true),
         (5, extension::RID, simulcast),

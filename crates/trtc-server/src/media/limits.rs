@@ -3,8 +3,8 @@ use super::api::{MediaEvent, MemberKey};
 use super::state::State;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
-use trtc_rtp::LinkEstimator;
-use trtc_rtp::rtcp::{ReportBlock, ntp_middle};
+use trtc_rtp::rtcp::{ReportBlock, TransportFeedback, ntp_middle};
+use trtc_rtp::{LinkEstimator, PathMonitor};
 use trtc_sfu::{Demand, LAYERS_MAX, allocate};
 use trtc_types::MediaKind;
 
@@ -17,8 +17,10 @@ const BLOCKS_MAX: usize = 31;
 #[derive(Default)]
 pub(super) struct Limits {
     pub(super) estimator: LinkEstimator,
+    /// Packets with a transport-wide number, and what became of them.
+    pub(super) path: PathMonitor,
     /// RTP sent so far.
-    pub(super) sent_bytes: u64,
+    sent_bytes: u64,
     /// Middle of the NTP time in Sender Reports, and when each was sent.
     reports: VecDeque<(u32, Instant)>,
     /// Some track may get less than it wants.
@@ -26,6 +28,16 @@ pub(super) struct Limits {
 }
 
 impl Limits {
+    /// An RTP packet left, with the path's next number or without one.
+    pub(super) fn sent(&mut self, now: Instant, bytes: usize, numbered: bool) {
+        self.sent_bytes += bytes as u64;
+        if numbered {
+            self.path.sent(now, bytes);
+        } else {
+            self.path.sent_plain(bytes);
+        }
+    }
+
     pub(super) fn report_sent(&mut self, now: Instant, ntp: u64) {
         if self.reports.len() == REPORTS_MAX {
             self.reports.pop_front();
@@ -53,7 +65,7 @@ impl State {
             lost += f64::from(block.fraction_lost) / 256.0;
             round_trip = limits.round_trip(now, &block).into_iter().chain(round_trip).min();
         }
-        if blocks > 0 {
+        if blocks > 0 && !limits.path.is_heard(now) {
             limits.estimator.loss(now, lost / f64::from(blocks));
         }
         if let Some(time) = round_trip {
@@ -68,6 +80,18 @@ impl State {
         link.limits.estimator.sent(now, link.limits.sent_bytes);
         link.limits.estimator.remb(now, bps);
         self.limit_layers(now, index);
+    }
+
+    /// A subscriber tells when our packets came.
+    pub(super) fn path_feedback(&mut self, now: Instant, index: usize, feedback: &TransportFeedback<'_>) {
+        let Some(link) = self.links.get_mut(index).and_then(Option::as_deref_mut) else { return };
+        let limits = &mut link.limits;
+        limits.estimator.sent(now, limits.sent_bytes);
+        let report = limits.path.feedback(now, feedback);
+        if limits.estimator.path(now, &report) {
+            log::debug!("link {index}: {report:?}, carries {:?} bit/s", limits.estimator.capacity_bps());
+            self.limit_layers(now, index);
+        }
     }
 
     /// Lets the estimate of a link grow when it is time.

@@ -7,7 +7,7 @@ use std::time::Instant;
 use trtc_net::batch::UdpSender;
 use trtc_peer::CodecSpec;
 use trtc_rtp::{ReceiverStats, RtpHeader, RtpPacket, unwrap_rtx, write_rtp};
-use trtc_sfu::{Accepted, Codec, Forward, Resend, SpeakerLevel, Subscription, Track, TrackConfig};
+use trtc_sfu::{Accepted, Codec, Forward, Resend, SpeakerLevel, Subscription, SubscriptionConfig, Track, TrackConfig};
 use trtc_types::MediaKind;
 
 /// RTP without padding longer than this is not forwarded: no datagram could carry it on.
@@ -111,12 +111,12 @@ impl State {
             track.forward(now, packets, &mut |forward: &Forward<'_>, packet: &Packet| {
                 let Forward { subscription, header, shift } = *forward;
                 let level = packet.level.as_ref().map(|level| &level[..]);
-                scratch.clear();
-                Out { subscription, header, level, abs_send_time }.write_header(scratch);
-                let start = scratch.len();
-                scratch.extend_from_slice(&arrived.bytes[packet.payload.clone()]);
-                shift.apply(&mut scratch[start..]);
-                sent += u64::from(seal_and_push(links, sender, subscription.config.target, scratch));
+                let out = Out { now, subscription, header, level, abs_send_time };
+                sent += u64::from(out.send(links, sender, scratch, |scratch| {
+                    let start = scratch.len();
+                    scratch.extend_from_slice(&arrived.bytes[packet.payload.clone()]);
+                    shift.apply(&mut scratch[start..]);
+                }));
             });
         }
         MediaCounters::add(&counters.rtp_out, sent);
@@ -125,7 +125,7 @@ impl State {
     }
 
     /// A subscriber misses packets of one of our streams.
-    pub(super) fn resend(&mut self, sender: &mut UdpSender, track: usize, ssrc: u32, lost: &[u16]) {
+    pub(super) fn resend(&mut self, now: Instant, sender: &mut UdpSender, track: usize, ssrc: u32, lost: &[u16]) {
         let Self { links, tracks, counters, packet: scratch, abs_send_time, .. } = self;
         let Some(flowing) = tracks.get_mut(track).and_then(|t| t.as_mut()?.flowing.as_mut()) else { return };
         MediaCounters::add(&counters.nacks, lost.len() as u64);
@@ -140,15 +140,15 @@ impl State {
                 header.payload_type = rtx.payload_type;
                 header.sequence = rtx.sequence;
             }
-            scratch.clear();
-            Out { subscription: resend.subscription, header, level, abs_send_time }.write_header(scratch);
-            if resend.rtx.is_some() {
-                scratch.extend_from_slice(&resend.header.sequence.to_be_bytes());
-            }
-            let start = scratch.len();
-            scratch.extend_from_slice(original.payload());
-            resend.shift.apply(&mut scratch[start..]);
-            sent += u64::from(seal_and_push(links, sender, resend.subscription.config.target, scratch));
+            let out = Out { now, subscription: resend.subscription, header, level, abs_send_time };
+            sent += u64::from(out.send(links, sender, scratch, |scratch| {
+                if resend.rtx.is_some() {
+                    scratch.extend_from_slice(&resend.header.sequence.to_be_bytes());
+                }
+                let start = scratch.len();
+                scratch.extend_from_slice(original.payload());
+                resend.shift.apply(&mut scratch[start..]);
+            }));
         });
         MediaCounters::add(&counters.rtx_out, sent);
         MediaCounters::add(&counters.nack_misses, u64::from(missed));
@@ -314,6 +314,7 @@ pub(super) fn mime(slot: &TrackSlot, codec: &CodecSpec) -> String {
 
 /// A packet for one subscriber.
 struct Out<'a> {
+    now: Instant,
     subscription: &'a Subscription,
     header: RtpHeader,
     level: Option<&'a [u8]>,
@@ -321,29 +322,46 @@ struct Out<'a> {
 }
 
 impl Out<'_> {
-    fn write_header(&self, out: &mut Vec<u8>) {
-        let config = &self.subscription.config;
+    /// Writes the packet, seals it in place and swaps it into the send queue. Says whether it went.
+    fn send(
+        &self,
+        links: &mut [Option<Box<Link>>],
+        sender: &mut UdpSender,
+        packet: &mut Vec<u8>,
+        write_payload: impl FnOnce(&mut Vec<u8>),
+    ) -> bool {
+        let link = links.get_mut(self.subscription.config.target as usize).and_then(Option::as_deref_mut);
+        let Some(link) = link else { return false };
+        packet.clear();
+        let numbered = self.write_header(link.limits.path.next_sequence(), packet);
+        write_payload(packet);
+        let Some(to) = link.peer.seal_rtp(packet) else { return false };
+        link.limits.sent(self.now, packet.len(), numbered);
+        sender.push(to, |buffer| std::mem::swap(buffer, packet));
+        true
+    }
+
+    /// Says whether the transport-wide number is in it.
+    fn write_header(&self, number: u16, out: &mut Vec<u8>) -> bool {
+        let SubscriptionConfig { extensions, rtx, .. } = self.subscription.config;
+        let number = number.to_be_bytes();
         let mut list: [(u8, &[u8]); 2] = [(0, &[]); 2];
         let mut used = 0;
-        if let Some((id, level)) = config.extensions.audio_level.zip(self.level) {
+        if let Some((id, level)) = extensions.audio_level.zip(self.level) {
             list[used] = (id, level);
             used += 1;
         }
         // Without RTX a repetition must be the same bytes again (one key stream for one SRTP index), so no clock in it.
-        if let Some(id) = config.extensions.abs_send_time.filter(|_| config.rtx.is_some()) {
-            list[used] = (id, self.abs_send_time);
+        let clock: Option<(u8, &[u8])> = match (extensions.transport_cc, extensions.abs_send_time) {
+            (Some(id), _) => Some((id, &number)),
+            (None, Some(id)) => Some((id, self.abs_send_time)),
+            (None, None) => None,
+        };
+        if let Some(clock) = clock.filter(|_| rtx.is_some()) {
+            list[used] = clock;
             used += 1;
         }
         write_rtp(out, &self.header, &list[..used], &[]);
+        rtx.is_some() && extensions.transport_cc.is_some()
     }
-}
-
-/// Seals in place and swaps the packet into the send queue. Says whether it went.
-fn seal_and_push(links: &mut [Option<Box<Link>>], sender: &mut UdpSender, target: u64, packet: &mut Vec<u8>) -> bool {
-    let link = links.get_mut(target as usize).and_then(Option::as_deref_mut);
-    let Some(link) = link else { return false };
-    let Some(to) = link.peer.seal_rtp(packet) else { return false };
-    link.limits.sent_bytes += packet.len() as u64;
-    sender.push(to, |buffer| std::mem::swap(buffer, packet));
-    true
 }

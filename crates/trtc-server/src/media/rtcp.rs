@@ -11,12 +11,19 @@ use trtc_sfu::Subscription;
 pub(super) const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// Lost packets that are looked at in one RTCP packet.
 const LOST_MAX: usize = 256;
+/// Transport-wide feedbacks that are looked at in one datagram; receivers send one.
+const FEEDBACKS_MAX: usize = 4;
 
 impl State {
     /// A decrypted RTCP packet of a connection.
     pub(super) fn rtcp(&mut self, now: Instant, sender: &mut UdpSender, index: usize, bytes: &[u8]) {
+        let mut feedbacks = 0;
         for part in rtcp::parse(bytes) {
             match part {
+                Rtcp::TransportFeedback(feedback) if feedbacks < FEEDBACKS_MAX => {
+                    feedbacks += 1;
+                    self.path_feedback(now, index, &feedback);
+                }
                 Rtcp::Remb { bitrate_bps, .. } => self.remb(now, index, bitrate_bps),
                 Rtcp::SenderReport { ssrc, ntp, rtp_time, .. } => {
                     self.sender_report(now, sender, index, ssrc, ntp, rtp_time);
@@ -26,7 +33,7 @@ impl State {
                         let mut list = std::mem::take(&mut self.lost);
                         list.clear();
                         list.extend(lost.take(LOST_MAX));
-                        self.resend(sender, track, media_ssrc, &list);
+                        self.resend(now, sender, track, media_ssrc, &list);
                         self.lost = list;
                     }
                 }

@@ -47,8 +47,8 @@ impl Worker {
             accept_any_codec: true,
             answer_rids: true,
         };
-        // Receivers tell their estimate by REMB, as with a LiveKit server.
-        let subscriber = Config { transport_cc: false, remb: true, answer_rids: false, ..publisher.clone() };
+        // Receivers tell when packets came; those that cannot tell their estimate by REMB, as with a LiveKit server.
+        let subscriber = Config { remb: true, answer_rids: false, ..publisher.clone() };
         let (identity, answer_timeout) = (Arc::new(identity), config.answer_timeout);
         let state = State::new(identity, Arc::new(publisher), Arc::new(subscriber), counters, answer_timeout);
         let tcp_port = tcp.map(|tcp| tcp.port());
