@@ -204,6 +204,8 @@ impl Core {
 
     fn open_peers(&mut self, now: Instant, addresses: [SocketAddr; SOCKETS]) {
         self.opening = false;
+        // Another path: nothing is known of it.
+        self.told.push_back(Delivery::Bitrate(0));
         let [publisher, subscriber] = addresses;
         // A server that receives has transport-wide feedback; one that sends may only know REMB.
         let config = |ice, address| {

@@ -68,7 +68,9 @@ pub trait MemberSink: Send + Sync {
     fn audio(&self, audio: ReceivedAudio);
     /// The encoder of this track's layer (0 is the smallest, or the only one) should make a key frame soon.
     fn key_frame_wanted(&self, cid: &str, layer: usize);
-    /// What the uplink can carry for all tracks: by the server's word (REMB), or by the loss that it reports.
+    /// What the uplink can carry for all tracks, in bits per second: by transport-wide feedback, else by the server's word (REMB) or
+    /// by the loss that it reports. 0: unknown, as at first, because nothing
+    /// shows that the uplink is full.
     fn bitrate_estimate(&self, bps: u32);
 }
 

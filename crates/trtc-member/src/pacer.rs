@@ -4,9 +4,11 @@ use std::time::{Duration, Instant};
 
 /// Bytes that may leave at once after a pause.
 const BURST_BYTES: u64 = 16_000;
+/// .. and what a slow path carries in this time.
+const BURST: Duration = Duration::from_millis(20);
 /// Never slower than this, so that the first key frame is not held back by an estimate of nothing.
 const FLOOR_BPS: u64 = 16_000_000;
-/// Multiple of the measured bitrate.
+/// Multiple of the measured bitrate, and of what the path carries where that is known.
 const FACTOR_TENTHS: u64 = 25;
 /// Packets waiting at most; more means that the host encodes far above what leaves.
 const CAPACITY: usize = 2_048;
@@ -30,11 +32,19 @@ pub(crate) struct Pacer {
     rate_bps: u64,
     window_start: Option<Instant>,
     window_bytes: u64,
+    floor_bps: u64,
 }
 
 impl Pacer {
     pub fn new() -> Self {
-        Self { queue: VecDeque::new(), next: None, rate_bps: 0, window_start: None, window_bytes: 0 }
+        Self {
+            queue: VecDeque::new(),
+            next: None,
+            rate_bps: 0,
+            window_start: None,
+            window_bytes: 0,
+            floor_bps: FLOOR_BPS,
+        }
     }
 
     /// Queues a packet; `false` when the queue is full.
@@ -52,11 +62,16 @@ impl Pacer {
         self.queue.retain(|waiting| waiting.track != track);
     }
 
+    /// What the path carries, in bits per second; `None`: unknown. A burst far above it would only wait, or be lost, on the way.
+    pub fn set_link(&mut self, bps: Option<u32>) {
+        self.floor_bps = bps.map_or(FLOOR_BPS, |bps| u64::from(bps) * FACTOR_TENTHS / 10);
+    }
+
     /// The next packet that may leave now.
     pub fn pop(&mut self, now: Instant) -> Option<Waiting> {
         let size = self.queue.front()?.packet.len() as u64;
-        let rate = (self.rate_bps * FACTOR_TENTHS / 10).max(FLOOR_BPS);
-        let earliest = now.checked_sub(duration(BURST_BYTES, rate)).unwrap_or(now);
+        let rate = (self.rate_bps * FACTOR_TENTHS / 10).max(self.floor_bps).max(1);
+        let earliest = now.checked_sub(duration(BURST_BYTES, rate).min(BURST)).unwrap_or(now);
         let at = self.next.map_or(earliest, |next| next.max(earliest));
         if at > now {
             return None;

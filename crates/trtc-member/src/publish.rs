@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 use trtc_peer::{Peer, SectionId, SendParams, SendTrack};
 use trtc_rtp::h264::Packetizer;
-use trtc_rtp::rtcp::{self, ReportBlock, Rtcp};
-use trtc_rtp::{LossControl, RtpPacket};
+use trtc_rtp::rtcp::{self, ReportBlock, Rtcp, TransportFeedback};
+use trtc_rtp::{LossControl, PathMonitor, RtpPacket, SendRate};
 use trtc_session::{LocalTrack, RIDS};
 use trtc_types::{CodecKind, EncodedVideo, Error, MediaKind, Result};
 
@@ -32,7 +32,9 @@ pub(crate) struct Publish {
     wall: Wall,
     /// The instant of media time zero: earliest seen, so that the encoder's delay does not shift sound against picture.
     media_zero: Option<Instant>,
-    transport_sequence: u16,
+    /// Packets with a transport-wide number, and what became of them.
+    path: PathMonitor,
+    rate: SendRate,
     next_report: Option<Instant>,
     rtt: Option<Duration>,
     loss: LossControl,
@@ -58,7 +60,8 @@ impl Publish {
             packetizer: Packetizer::new(),
             wall,
             media_zero: None,
-            transport_sequence: 0,
+            path: PathMonitor::default(),
+            rate: SendRate::default(),
             next_report: None,
             rtt: None,
             loss: LossControl::default(),
@@ -110,6 +113,8 @@ impl Publish {
             track.params = None;
             self.pacer.clear(*id);
         }
+        (self.path, self.rate, self.loss) = Default::default();
+        self.pacer.set_link(None);
         self.next_report = None;
     }
 
@@ -224,7 +229,7 @@ impl Publish {
         // The first packet of a talk spurt is marked (RFC 3551 section 4.1).
         let mut packet = stream.packet(params, running.is_none(), timestamp, opus, level);
         stream.stats.frames += 1;
-        stamp(&mut packet, params, &mut self.transport_sequence, &self.wall, now);
+        stamp(&mut packet, params, &mut self.path, &self.wall, now);
         self.sent_bytes += stream.sent(&packet);
         out.rtp(packet);
         Ok(())
@@ -242,7 +247,7 @@ impl Publish {
         while let Some(mut waiting) = self.pacer.pop(now) {
             let Some(track) = self.tracks.get_mut(&waiting.track) else { continue };
             let Some(params) = &track.params else { continue };
-            stamp(&mut waiting.packet, params, &mut self.transport_sequence, &self.wall, now);
+            stamp(&mut waiting.packet, params, &mut self.path, &self.wall, now);
             self.sent_bytes += track.streams[waiting.layer].sent(&waiting.packet);
             out.rtp(waiting.packet);
         }
@@ -269,8 +274,12 @@ impl Publish {
                             sent += packets as f32;
                         }
                     }
-                    self.steer(now, lost, sent, told);
+                    // Feedback on every packet knows better.
+                    if !self.path.is_heard(now) {
+                        self.steer(now, lost, sent, told);
+                    }
                 }
+                Rtcp::TransportFeedback(feedback) => self.follow(now, &feedback, told),
                 Rtcp::Nack { media_ssrc, lost } => self.repeat(now, media_ssrc, lost, out),
                 Rtcp::Pli { media_ssrc } => self.key_frame_asked(now, media_ssrc, told),
                 Rtcp::Fir { entries } => entries.for_each(|(ssrc, _)| self.key_frame_asked(now, ssrc, told)),
@@ -329,6 +338,17 @@ impl Publish {
         }
     }
 
+    /// The server tells when our packets came.
+    fn follow(&mut self, now: Instant, feedback: &TransportFeedback<'_>, told: &mut VecDeque<Delivery>) {
+        let report = self.path.feedback(now, feedback);
+        let round_trip = self.path.round_trip().unwrap_or_default();
+        if let Some(bps) = self.rate.report(now, &report, round_trip) {
+            log::debug!("uplink: {report:?}, {bps} bit/s");
+            self.pacer.set_link(Some(bps));
+            told.push_back(Delivery::Bitrate(bps));
+        }
+    }
+
     /// Takes a report in; how many packets it is about.
     fn report_block(&mut self, now: Instant, block: &ReportBlock) -> Option<u64> {
         let stream = self.tracks.values_mut().flat_map(|t| &mut t.streams).find(|s| s.ssrc == block.ssrc)?;
@@ -353,7 +373,7 @@ impl Publish {
         for sequence in lost.take(REPEAT_MAX) {
             let Some((mut packet, renewed)) = stream.repeat(params, sequence) else { continue };
             if renewed {
-                stamp(&mut packet, params, &mut self.transport_sequence, &self.wall, now);
+                stamp(&mut packet, params, &mut self.path, &self.wall, now);
             }
             self.sent_bytes += packet.len() as u64;
             out.rtp(packet);
@@ -409,11 +429,13 @@ impl Track {
     }
 }
 
-/// Writes the moment of sending into the extensions that were left open for it.
-fn stamp(packet: &mut [u8], params: &SendParams, sequence: &mut u16, wall: &Wall, now: Instant) {
+/// Writes the number and the moment of sending into the extensions that were left open for them.
+fn stamp(packet: &mut [u8], params: &SendParams, path: &mut PathMonitor, wall: &Wall, now: Instant) {
     if let Some(at) = params.ext_twcc.and_then(|id| extension_offset(packet, id)) {
-        *sequence = sequence.wrapping_add(1);
-        set(packet, at, &sequence.to_be_bytes());
+        set(packet, at, &path.next_sequence().to_be_bytes());
+        path.sent(now, packet.len());
+    } else {
+        path.sent_plain(packet.len());
     }
     if let Some(at) = params.ext_abs_send_time.and_then(|id| extension_offset(packet, id)) {
         set(packet, at, &wall.abs_send_time(now));

@@ -120,9 +120,9 @@ impl Local {
             .map_err(|e| Error::new(Code::FAILED, format!("cannot start a thread: {e}")))?;
         sender.set_muted(video.muted);
         sender.set_small(video.small);
-        sender.set_estimate(self.estimate_bps);
         video.running = Some(Running { sender, thread, param });
         video.custom = custom;
+        self.set_estimate(self.estimate_bps);
         Ok(old)
     }
 
@@ -293,7 +293,8 @@ impl Local {
     }
 
     /// Shares the network's estimate between the streams that run; sound has its part first.
-    pub(crate) fn set_estimate(&self, bps: u32) {
+    pub(crate) fn set_estimate(&mut self, bps: u32) {
+        self.estimate_bps = bps;
         let audio = if self.audio.on { 64_000 } else { 0 };
         let wish = |v: &LocalVideo, r: &Running| r.param.bitrate_kbps + v.small.map_or(0, |small| small.bitrate_kbps);
         let running: Vec<_> = self.videos.iter().filter_map(|v| v.running.as_ref().map(|r| (r, wish(v, r)))).collect();
@@ -301,11 +302,13 @@ impl Local {
         let video = u64::from(bps.saturating_sub(audio).max(1));
         for (running, kbps) in running {
             let share = video * u64::from(kbps) / total;
-            running.sender.set_estimate(u32::try_from(share).unwrap_or(u32::MAX).max(1));
+            let share = u32::try_from(share).unwrap_or(u32::MAX).max(1);
+            running.sender.set_estimate(if bps == 0 { 0 } else { share });
         }
     }
 
     pub(crate) fn left_room(&mut self) {
+        self.set_estimate(0);
         self.audio.cid = None;
         for video in &mut self.videos {
             (video.cid, video.refused) = (None, false);

@@ -139,10 +139,10 @@ impl RoomSink {
         }
     }
 
-    fn with_remote<R>(&self, read: impl FnOnce(&Shared, &State) -> R) -> Option<R> {
+    fn with_remote<R>(&self, act: impl FnOnce(&Shared, &mut State) -> R) -> Option<R> {
         let shared = self.shared.upgrade()?;
-        let state = shared.state.lock();
-        (state.generation == self.generation && !shared.is_closed()).then(|| read(&shared, &state))
+        let mut state = shared.state.lock();
+        (state.generation == self.generation && !shared.is_closed()).then(|| act(&shared, &mut state))
     }
 }
 
