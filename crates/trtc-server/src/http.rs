@@ -15,7 +15,7 @@ use trtc_proto::entry::{ROLE_PATH, TOKEN_PATH};
 use trtc_proto::ticket::Privileges;
 
 /// Signal messages are short, and every member has such a buffer.
-const READ_BUFFER_BYTES: usize = 8 * 1024;
+const READ_BUFFER_BYTES: usize = 2 * 1024;
 
 type Parameters = Query<BTreeMap<String, String>>;
 

@@ -7,6 +7,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use parking_lot::Mutex;
+use socket2::SockRef;
 use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
@@ -23,6 +24,10 @@ use trtc_net::batch::network_of;
 
 /// Longest request head: a token of 60,000 bytes in the path or in a header, and all the rest.
 const HEAD_MAX_BYTES: usize = 128 * 1024;
+
+/// What the system keeps for a client that does not read (twice that on Linux); by itself it would be megabytes, out of sight
+/// of the bounds of outboxes.
+const SEND_BUFFER_BYTES: usize = 128 * 1024;
 
 /// Serves until it is aborted; connections live on.
 pub async fn serve(listener: TcpListener, shared: Arc<Shared>, router: Router, tls: Option<TlsAcceptor>) {
@@ -47,6 +52,7 @@ pub async fn serve(listener: TcpListener, shared: Arc<Shared>, router: Router, t
         Metrics::add(&shared.metrics.connections);
         // Small messages must not wait for one another.
         let _ = tcp.set_nodelay(true);
+        let _ = SockRef::from(&tcp).set_send_buffer_size(SEND_BUFFER_BYTES);
         let (http, service, shared, tls) = (http.clone(), service.clone(), shared.clone(), tls.clone());
         tokio::spawn(async move {
             let wire = match tls {

@@ -6,7 +6,7 @@ use tokio::sync::{Notify, mpsc};
 
 /// Messages and bytes that may wait for a client; one that lets more pile up is removed.
 const MESSAGES_MAX: usize = 1024;
-const BYTES_MAX: usize = 8 << 20;
+const BYTES_MAX: usize = 4 << 20;
 
 /// What the socket task does next.
 #[derive(Debug)]
@@ -103,7 +103,7 @@ mod tests {
         assert!(outbox.send(message(BYTES_MAX + 1)).is_ok(), "one may be large");
         assert!(outbox.send(message(1)).is_err(), "too many bytes");
         assert!(matches!(done(reader.recv()), Some(Outgoing::Message(m)) if m.len() == BYTES_MAX + 1));
-        assert!((0..8).all(|_| outbox.send(message(1 << 20)).is_ok()));
+        assert!((0..4).all(|_| outbox.send(message(1 << 20)).is_ok()));
         assert!(outbox.send(message(1)).is_err(), "refused ones are not counted twice");
         done(reader.recv());
         assert!(outbox.send(message(1 << 20)).is_ok());

@@ -7,6 +7,10 @@ use trtc_proto::livekit::{
     DisconnectReason, LeaveRequest, ParticipantInfo, ParticipantUpdate, RequestResponse, SignalResponse,
 };
 
+/// Longest request that comes back with its fate: an answer must not cost more than the question. Clients know theirs by its
+/// `request_id`, or by a `cid` or `sid` that is short.
+const ECHO_MAX_BYTES: usize = 4096;
+
 /// Any response.
 pub fn encode(message: Message) -> Bytes {
     Bytes::from(SignalResponse::frame(message))
@@ -27,12 +31,12 @@ pub fn update(participants: Vec<ParticipantInfo>) -> Bytes {
     encode(Message::Update(ParticipantUpdate { participants }))
 }
 
-/// The fate of a request, with the request itself.
+/// The fate of a request, with the request itself unless it is long.
 pub fn request_response(request_id: u32, reason: Reason, text: &str, request: Option<Request>) -> Bytes {
     encode(Message::RequestResponse(RequestResponse {
         request_id,
         reason: reason.into(),
         message: text.to_owned(),
-        request,
+        request: request.filter(|request| request.encoded_len() <= ECHO_MAX_BYTES),
     }))
 }
