@@ -2,12 +2,20 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use trtc_proto::Message as _;
+use trtc_proto::livekit::participant_info::State;
+use trtc_proto::livekit::request_response::Reason;
 use trtc_proto::livekit::signal_request::Message as Ask;
+use trtc_proto::livekit::signal_response::Message as Tell;
 use trtc_proto::livekit::{
-    AddTrackRequest, DataPacket, LeaveRequest, MuteTrackRequest, Ping, SessionDescription, SignalRequest, SyncState,
-    TrackSource, TrackType, TrickleRequest, UpdateParticipantMetadata, UpdateSubscription, UpdateTrackSettings,
-    UserPacket, data_packet,
+    AddTrackRequest, ConnectionQualityInfo, ConnectionQualityUpdate, DataPacket, JoinResponse, LeaveRequest,
+    MuteTrackRequest, ParticipantInfo, ParticipantPermission, ParticipantUpdate, Ping, Pong, ReconnectResponse,
+    RequestResponse, Room, RoomUpdate, SessionDescription, SignalRequest, SignalResponse, SpeakersChanged,
+    StreamStateUpdate, SubscribedQuality, SubscribedQualityUpdate, SubscriptionPermissionUpdate, SubscriptionResponse,
+    SyncState, TrackInfo, TrackPublishedResponse, TrackSource, TrackType, TrackUnpublishedResponse, TrickleRequest,
+    UpdateParticipantMetadata, UpdateSubscription, UpdateTrackSettings, UserPacket, data_packet,
 };
+use trtc_rtp::rtcp::{self, ReportBlock, SenderInfo};
+use trtc_rtp::{RtpHeader, write_rtp, write_rtx};
 
 /// Writes the seeds of a target into the current directory.
 pub fn write(target: &str) {
@@ -20,6 +28,8 @@ pub fn write(target: &str) {
             .map(|packet| [&[0][..], &(packet.len() as u16).to_le_bytes(), &packet, &[10]].concat())
             .collect(),
         "server" => server(&root),
+        "packets" => packets(),
+        "whip" => whip(&root),
         _ => Vec::new(),
     };
     for (index, seed) in seeds.iter().enumerate() {
@@ -37,6 +47,84 @@ fn files(folder: PathBuf, extension: &str) -> Vec<String> {
 
 fn descriptions(root: &Path, form: impl Fn(&[u8]) -> Vec<Vec<u8>>) -> Vec<Vec<u8>> {
     files(root.join("crates/trtc-peer/tests/sdp"), "sdp").iter().flat_map(|sdp| form(sdp.as_bytes())).collect()
+}
+
+/// Every RTCP packet that we write, alone (RFC 5506), together, and under each profile of SRTP.
+fn packets() -> Vec<Vec<u8>> {
+    let block = ReportBlock { ssrc: 7, fraction_lost: 3, cumulative_lost: 9, jitter: 5, ..ReportBlock::default() };
+    let info = SenderInfo { ssrc: 1, ntp: 0xe6d5_0000_8000_0000, rtp_time: 90_000, packets: 10, octets: 9_000 };
+    let written = |write: &dyn Fn(&mut Vec<u8>)| {
+        let mut packet = Vec::new();
+        write(&mut packet);
+        packet
+    };
+    // Small and large steps, one back in time, gaps of one packet and of hundreds.
+    let arrivals: Vec<(u64, u64)> =
+        (0..60u64).map(|n| (1_000 + n + n / 20 * 90, 9_000_000 + n * 1_000 + n % 7 * 70_000)).collect();
+    // Chunks of one-bit symbols, which we read and never write: 14 statuses, four received.
+    let one_bit = [0x8f, 205, 0, 6, 0, 0, 0, 1, 0, 0, 0, 7, 0, 9, 0, 14, 0, 1, 2, 3, 0xa2, 0x11, 8, 9, 10, 11, 0, 0];
+    let controls = vec![
+        written(&|out| rtcp::sender_report(out, &info, &[block, block])),
+        written(&|out| rtcp::receiver_report(out, 1, &[block])),
+        written(&|out| rtcp::sdes_cname(out, 1, "somebody")),
+        written(&|out| rtcp::bye(out, &[1, 2])),
+        written(&|out| rtcp::nack(out, 1, 7, &[5, 6, 9, 65_535])),
+        written(&|out| rtcp::pli(out, 1, 7)),
+        written(&|out| rtcp::fir(out, 1, 7, 3)),
+        written(&|out| rtcp::remb(out, 1, 1_500_000, &[7, 8])),
+        written(&|out| assert_eq!(rtcp::transport_feedback(out, 1, 7, 2, 990, &arrivals), arrivals.len())),
+        one_bit.to_vec(),
+    ];
+    let compound = controls.concat();
+    let header = RtpHeader { marker: true, payload_type: 96, sequence: 65_535, timestamp: 90_000, ssrc: 7 };
+    let mut media = vec![written(&|out| write_rtp(out, &header, &[], b"payload"))];
+    media.push(written(&|out| write_rtp(out, &header, &[(1, b"mid"), (3, &[0, 1])], b"payload")));
+    // An element that needs two-byte heads.
+    media.push(written(&|out| write_rtp(out, &header, &[(1, &[9; 40]), (20, b"x")], b"payload")));
+    media.push(written(&|out| write_rtx(out, &media[1], 8, 97, 5)));
+
+    let framed = |packet: &[u8]| [&(packet.len() as u16).to_le_bytes()[..], packet].concat();
+    let mut seeds: Vec<Vec<u8>> = controls.iter().chain(&media).map(|packet| [&[0], &packet[..]].concat()).collect();
+    seeds.push([&[0], &compound[..]].concat());
+    for profile in 0..3 {
+        let mut story = vec![7, profile];
+        for packet in &media {
+            story.extend([1, 1].into_iter().chain(framed(packet)).chain([20, 0, 4]));
+        }
+        for packet in controls.iter().chain([&compound]) {
+            story.extend([2, 0].into_iter().chain(framed(packet)));
+        }
+        story.extend([0, 1].into_iter().chain(framed(&media[0])));
+        seeds.push(story);
+    }
+    // The same to a peer that is connected: sealed with its keys.
+    let mut story = vec![3, 0];
+    for packet in &media {
+        story.extend([0, 2].into_iter().chain(framed(packet)).chain([1, 1]));
+    }
+    for packet in controls.iter().chain([&compound]) {
+        story.extend([1, 2].into_iter().chain(framed(packet)).chain([0, 0]));
+    }
+    seeds.push(story);
+    seeds
+}
+
+/// Offers of browsers and programs, to publish and to watch, with the life of a session behind them.
+fn whip(root: &Path) -> Vec<Vec<u8>> {
+    let candidates = "a=ice-ufrag:abcd\r\na=ice-pwd:0123456789012345678901\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\n\
+        a=candidate:1 1 udp 2130706431 192.0.2.1 3478 typ host\r\na=end-of-candidates\r\n";
+    let restart = "a=ice-ufrag:efgh\r\na=ice-pwd:9876543210987654321098\r\n";
+    let life =
+        format!("\0\"ice-0\"\n{candidates}\0*\n{restart}\0=\n{candidates}\0\n{candidates}\0\"old\"\n{restart}\0=\n");
+    let with = |sdp: String| format!("{sdp}{life}").into_bytes();
+    let offers = files(root.join("crates/trtc-peer/tests/sdp"), "sdp").into_iter().filter(|sdp| sdp.len() < 6_000);
+    offers
+        .flat_map(|sdp| {
+            let sending = sdp.replace("a=sendrecv", "a=sendonly");
+            let watching = sending.replace("a=sendonly", "a=recvonly");
+            [with(sending), with(watching)]
+        })
+        .collect()
 }
 
 /// A line of a trace is a time, a name and Base64.
@@ -58,8 +146,121 @@ fn signalling(root: &Path) -> Vec<Vec<u8>> {
         }
         seeds.push(story);
     }
+    seeds.extend(stories(&responses()));
     seeds.push([&[2], &user("trtc.cmd.1", b"\0\0\0\x01hello")[..]].concat());
     seeds
+}
+
+/// What a server may say, with everything in it that a client looks at.
+fn responses() -> Vec<Tell> {
+    let other = |version: u32, state: State, muted: bool| ParticipantInfo {
+        sid: "PA_bob".into(),
+        identity: "bob".into(),
+        state: state.into(),
+        version,
+        permission: Some(ParticipantPermission { can_publish: !muted, can_subscribe: true, ..Default::default() }),
+        attributes: [("trtc.role".to_owned(), if muted { "audience" } else { "anchor" }.to_owned())].into(),
+        tracks: vec![
+            TrackInfo { sid: "TR_mic".into(), muted, source: TrackSource::Microphone.into(), ..Default::default() },
+            TrackInfo {
+                sid: "TR_cam".into(),
+                r#type: TrackType::Video.into(),
+                source: TrackSource::Camera.into(),
+                width: 1280,
+                height: 720,
+                ..Default::default()
+            },
+        ],
+        ..Default::default()
+    };
+    let me = ParticipantInfo { sid: "PA_me".into(), identity: "me".into(), ..other(1, State::Joined, false) };
+    let update = |participants| Tell::Update(ParticipantUpdate { participants });
+    let description =
+        |r#type: &str| SessionDescription { r#type: r#type.into(), sdp: "v=0\r\n".into(), id: 1, ..Default::default() };
+    let asked = |request_id, reason: Reason| {
+        Tell::RequestResponse(RequestResponse { request_id, reason: reason.into(), ..Default::default() })
+    };
+    let rated =
+        |quality: i32| ConnectionQualityInfo { participant_sid: "PA_bob".into(), quality, ..Default::default() };
+    let candidate = r#"{"candidate":"candidate:1 1 udp 1 127.0.0.1 9 typ host","sdpMid":"0","sdpMLineIndex":0}"#;
+    let mine = TrackInfo { sid: "TR_own".into(), ..Default::default() };
+    vec![
+        Tell::Join(JoinResponse {
+            room: Some(Room { name: "r".into(), ..Default::default() }),
+            participant: Some(me.clone()),
+            other_participants: vec![other(1, State::Active, false)],
+            subscriber_primary: true,
+            ping_interval: 5,
+            ping_timeout: 15,
+            ..Default::default()
+        }),
+        Tell::Offer(description("offer")),
+        Tell::Answer(description("answer")),
+        Tell::Trickle(TrickleRequest { candidate_init: candidate.into(), ..Default::default() }),
+        Tell::Trickle(TrickleRequest { candidate_init: "{".into(), r#final: true, ..Default::default() }),
+        Tell::TrackPublished(TrackPublishedResponse { cid: "cid".into(), track: Some(mine) }),
+        update(vec![other(2, State::Active, true), me]),
+        update(vec![other(1, State::Active, false)]),
+        update(vec![other(3, State::Disconnected, true)]),
+        Tell::Mute(MuteTrackRequest { sid: "TR_own".into(), muted: true }),
+        Tell::SpeakersChanged(SpeakersChanged::default()),
+        Tell::RoomUpdate(RoomUpdate::default()),
+        Tell::ConnectionQuality(ConnectionQualityUpdate { updates: (0..4).map(rated).collect() }),
+        Tell::StreamStateUpdate(StreamStateUpdate::default()),
+        Tell::SubscribedQualityUpdate(SubscribedQualityUpdate {
+            track_sid: "TR_own".into(),
+            subscribed_qualities: vec![SubscribedQuality { quality: 0, enabled: true }],
+            ..Default::default()
+        }),
+        Tell::SubscriptionPermissionUpdate(SubscriptionPermissionUpdate::default()),
+        Tell::SubscriptionResponse(SubscriptionResponse::default()),
+        Tell::RefreshToken("a.b.c".into()),
+        asked(1, Reason::Ok),
+        asked(0, Reason::NotAllowed),
+        asked(2, Reason::LimitExceeded),
+        Tell::Pong(1),
+        Tell::PongResp(Pong { last_ping_timestamp: 1, timestamp: 2 }),
+        Tell::Reconnect(ReconnectResponse { last_message_seq: 1, ..Default::default() }),
+        Tell::TrackUnpublished(TrackUnpublishedResponse { track_sid: "TR_own".into() }),
+    ]
+}
+
+/// A call in which all of it is said, and one for each way in which it may end.
+fn stories(responses: &[Tell]) -> Vec<Vec<u8>> {
+    let said = |message: &Tell| {
+        let frame = SignalResponse { message: Some(message.clone()) }.encode_to_vec();
+        [&[0][..], &(frame.len() as u16).to_le_bytes(), &frame].concat()
+    };
+    // In between: both transports and channels, a track, data of ours and of others, a subscription.
+    let mut acts: Vec<Vec<u8>> = [0u8, 1].into_iter().flat_map(|n| [vec![8, n], vec![11, n, n], vec![9, n]]).collect();
+    acts.push([&[13, 3][..], b"cid"].concat());
+    acts.push([&[15, 6][..], b"TR_cam", &[0]].concat());
+    acts.push([&[14, 4][..], b"chat", &[5, 0], b"hello", &[2, 0], b"hi"].concat());
+    let data = user("trtc.cmd.1", b"\0\0\0\x01hello");
+    acts.push([&[10][..], &(data.len() as u16).to_le_bytes(), &data, &[0]].concat());
+    acts.push(vec![12, 0xff, 0xff]);
+    let opening = |first: &Tell| [&[3, 0, 5][..], &said(first)].concat();
+    let whole: Vec<u8> = responses[1..]
+        .iter()
+        .enumerate()
+        .flat_map(|(n, message)| [said(message), acts[n % acts.len()].clone()].concat())
+        .collect();
+    let mut stories = vec![[opening(&responses[0]), whole].concat()];
+    for action in 0..3 {
+        for reason in [0, 1, 2, 4, 5, 8] {
+            let leave = Tell::Leave(LeaveRequest { action, reason, ..Default::default() });
+            let resumed = Tell::Reconnect(ReconnectResponse { last_message_seq: 0, ..Default::default() });
+            let after = [&[12, 0xff, 7, 5][..], &said(&resumed), &[12, 0xff, 0xff, 5], &said(&responses[0])].concat();
+            stories.push([opening(&responses[0]), vec![8, 0, 8, 1], said(&leave), after].concat());
+        }
+    }
+    // A socket that does not open: refused, gone, and in time.
+    for status in [0u16, 401, 503] {
+        let failed = [&[6][..], &status.to_le_bytes(), &[4, 0], b"text", &[12, 0xff, 0xff, 5]].concat();
+        stories
+            .push([&[3, 0][..], &failed, &said(&responses[0]), &[7, 12, 0xff, 0xff, 5], &said(&responses[0])].concat());
+    }
+    stories
 }
 
 fn user(topic: &str, payload: &[u8]) -> Vec<u8> {

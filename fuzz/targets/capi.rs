@@ -8,7 +8,8 @@ use std::ptr::{null, null_mut, without_provenance_mut};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use trtc::capi::{
-    audio::*, callbacks::*, cloud::*, code::*, error::*, log::*, message::*, params::*, room::*, source::*, video::*,
+    audio::*, callbacks::*, cloud::*, code::*, device::*, error::*, log::*, message::*, params::*, room::*, source::*,
+    video::*,
 };
 
 /// What planes and samples point to.
@@ -212,7 +213,7 @@ unsafe fn call(m: &mut Memory<'_>, c: *mut trtc_cloud, own: &mut *mut trtc_cloud
     let out = if flag == 0 || !m.bytes.one_in(8) { &raw mut number } else { null_mut() };
     // SAFETY: as the function says.
     unsafe {
-        match act % 48 {
+        match act % 64 {
             0..=4 => create(m, own),
             5 => trtc_cloud_dispatch(c, out),
             6 => trtc_cloud_last_error(c, text.as_mut_ptr(), u32::from(m.bytes.u8()) % 65, out),
@@ -268,6 +269,25 @@ unsafe fn call(m: &mut Memory<'_>, c: *mut trtc_cloud, own: &mut *mut trtc_cloud
                 let path = m.keep(file.into_os_string().into_encoded_bytes());
                 trtc_set_log_file(path) | trtc_set_log_file(null())
             }
+            48 => trtc_cloud_switch_role(c, 19 + i32::from(m.bytes.u8() % 4), m.text()),
+            49 => trtc_cloud_update_private_map_key(c, m.text()),
+            50 => trtc_cloud_enable_small_video_stream(c, flag, m.sized(trtc_video_enc_param_init, |_, _| {})),
+            51 => trtc_cloud_set_remote_video_stream_type(c, m.text(), stream),
+            52 => trtc_cloud_set_prior_remote_video_stream_type(c, stream),
+            53 | 54 => devices(m, c, stream, act.is_multiple_of(2)),
+            55 => trtc_device_enable_following_default_audio_device(c, stream, flag),
+            56 => trtc_device_set_current_device(c, stream, m.text()),
+            57 => {
+                let mut muted = 0;
+                let set = trtc_device_set_current_device_volume(c, stream, m.bytes.u32())
+                    | trtc_device_set_current_device_mute(c, stream, flag);
+                set | trtc_device_get_current_device_volume(c, stream, out)
+                    | trtc_device_get_current_device_mute(c, stream, &raw mut muted)
+            }
+            58 => {
+                let list = without_provenance_mut(m.bytes.u32() as usize);
+                trtc_device_list_get_count(list, out) | trtc_device_list_release(list)
+            }
             _ => {
                 assert!(!trtc_last_error_message().is_null() && !trtc_version_string().is_null() && trtc_version() > 0);
                 if c == *own {
@@ -276,6 +296,31 @@ unsafe fn call(m: &mut Memory<'_>, c: *mut trtc_cloud, own: &mut *mut trtc_cloud
                 trtc_generate_custom_pts(if flag == 0 { null_mut() } else { &raw mut long }) | trtc_cloud_destroy(c)
             }
         }
+    }
+}
+
+/// A list of devices, asked for everything, also for what is beyond its end.
+///
+/// # Safety
+/// As for [`call`].
+unsafe fn devices(m: &mut Memory<'_>, c: *mut trtc_cloud, kind: i32, current: bool) -> i32 {
+    let (mut list, mut count, mut need, mut text) = (null_mut(), 0, 0, [0 as c_char; 64]);
+    let size = u32::from(m.bytes.u8()) % 65;
+    let index = u32::from(m.bytes.u8() % 4);
+    // SAFETY: `size` is at most that of `text`; the rest are a handle and live variables.
+    unsafe {
+        let made = if current {
+            trtc_device_get_current_device(c, kind, &raw mut list)
+        } else {
+            trtc_device_get_devices_list(c, kind, &raw mut list)
+        };
+        let read = [trtc_device_list_get_device_name, trtc_device_list_get_device_pid]
+            .map(|get| get(list, index, text.as_mut_ptr(), size, &raw mut need));
+        let more = trtc_device_list_get_device_properties(list, index, null_mut(), 0, &raw mut need);
+        let counted = trtc_device_list_get_count(list, &raw mut count);
+        assert_eq!(made == TRTC_OK, counted == TRTC_OK);
+        let ended = trtc_device_list_release(list) | trtc_device_list_release(list);
+        made | read[0] | read[1] | more | ended
     }
 }
 

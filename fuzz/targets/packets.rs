@@ -5,6 +5,7 @@ use aws_lc_rs::hmac;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use trtc_peer::fuzzing::Protection;
 use trtc_peer::{Config, IceRole, Incoming, Peer, stun_ufrag};
 use trtc_rtp::rtcp::{self, Rtcp};
 use trtc_rtp::{RetransmissionCache, RtpPacket, unwrap_rtx, write_rtp, write_rtx};
@@ -13,11 +14,44 @@ use trtc_types::MediaKind;
 /// The first byte chooses.
 pub fn run(data: &[u8]) {
     let mut bytes = Bytes(data);
-    match bytes.u8() % 4 {
-        0 => views(bytes.rest()),
-        1 => handshake(&mut bytes, IceRole::Lite),
-        2 => handshake(&mut bytes, IceRole::Controlled),
-        _ => connected(&mut bytes),
+    match bytes.u8() % 8 {
+        0 | 4 => views(bytes.rest()),
+        1 | 5 => handshake(&mut bytes, IceRole::Lite),
+        2 | 6 => handshake(&mut bytes, IceRole::Controlled),
+        3 => connected(&mut bytes),
+        _ => protected(&mut bytes),
+    }
+}
+
+/// Packets under each profile: what was sealed opens once, whatever came between.
+fn protected(bytes: &mut Bytes<'_>) {
+    let [mut ours, mut theirs] = Protection::pair(bytes.u8() % 3);
+    for _ in 0..60 {
+        if bytes.is_empty() {
+            break;
+        }
+        let (act, is_rtcp) = (bytes.u8(), bytes.one_in(2));
+        let plain = bytes.chunk(1_500).to_vec();
+        let mut packet = plain.clone();
+        if act.is_multiple_of(4) {
+            let _ = theirs.open(&mut packet, is_rtcp);
+            continue;
+        }
+        if !ours.seal(&mut packet, is_rtcp) {
+            continue;
+        }
+        assert!(packet.len() > plain.len(), "a tag is appended");
+        if act % 4 == 1 {
+            let at = usize::from(bytes.u16()) % packet.len();
+            let mut changed = packet.clone();
+            changed[at] ^= 1 | bytes.u8();
+            assert!(theirs.open(&mut changed, is_rtcp).is_none(), "a changed packet is taken");
+        }
+        let mut again = packet.clone();
+        if let Some(length) = theirs.open(&mut packet, is_rtcp) {
+            assert_eq!(packet[..length], plain);
+            assert!(theirs.open(&mut again, is_rtcp).is_none(), "a packet is taken twice");
+        }
     }
 }
 

@@ -1,6 +1,7 @@
-//! What only fuzz targets and their regression tests need: data channels without DTLS around them.
+//! What only fuzz targets and their regression tests need: data channels and protected media without DTLS around them.
 use crate::channels::Reliability;
 use crate::sctp::{Sctp, Shared};
+use crate::srtp::{Profile, Srtp};
 use bytes::Bytes;
 use std::time::Instant;
 
@@ -55,5 +56,31 @@ impl DataChannels {
     /// The bytes of the messages that arrived since the last call, and the other events as text.
     pub fn poll_events(&mut self) -> Vec<String> {
         std::iter::from_fn(|| self.0.poll_event()).map(|event| format!("{event:?}")).collect()
+    }
+}
+
+/// One side of protected media, with keys that everybody knows.
+pub struct Protection(Srtp);
+
+impl Protection {
+    /// Both sides under a profile: 0 is AEAD_AES_128_GCM, 1 AEAD_AES_256_GCM, all others AES128_CM_SHA1_80.
+    #[must_use]
+    pub fn pair(profile: u8) -> [Self; 2] {
+        let (profile, length) = match profile {
+            0 => (Profile::AeadAes128Gcm, 56),
+            1 => (Profile::AeadAes256Gcm, 88),
+            _ => (Profile::Aes128CmSha1_80, 60),
+        };
+        [true, false].map(|client| Self(Srtp::new(profile, &vec![7; length], client).expect("the profile's length")))
+    }
+
+    /// Encrypts a packet; false when it is refused.
+    pub fn seal(&mut self, packet: &mut Vec<u8>, is_rtcp: bool) -> bool {
+        if is_rtcp { self.0.seal_rtcp(packet) } else { self.0.seal_rtp(packet) }
+    }
+
+    /// Decrypts in place; the length of the plain packet.
+    pub fn open(&mut self, packet: &mut [u8], is_rtcp: bool) -> Option<usize> {
+        if is_rtcp { self.0.open_rtcp(packet) } else { self.0.open_rtp(packet) }
     }
 }

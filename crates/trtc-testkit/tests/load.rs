@@ -70,8 +70,11 @@ impl Drop for Process {
 /// Bytes of living allocations; whatever the allocator keeps besides is given back to the system.
 fn in_use_kb() -> usize {
     // SAFETY: both may be called at any time.
-    let info = unsafe { libc::mallinfo2() };
-    unsafe { libc::malloc_trim(0) };
+    let info = unsafe {
+        let info = libc::mallinfo2();
+        libc::malloc_trim(0);
+        info
+    };
     (info.uordblks + info.hblkhd) / 1024
 }
 
