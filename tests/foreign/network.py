@@ -11,7 +11,7 @@ import tempfile
 import time
 import urllib.request
 
-from rig import CHILDREN, HERE, TRTC, Checks, Lines, Server, clip, log_file
+from rig import CHILDREN, HERE, TRTC, Checks, Lines, Server, clip, free_port, log_file
 
 KEY, SECRET = "network", "a-secret-for-tests-of-the-network-only"
 SPACE, OUTSIDE, INSIDE = f"trtc{os.getpid() % 10000}", "10.87.11.1", "10.87.11.2"
@@ -41,6 +41,29 @@ class Configured(Server):
         return int(next(line.split(" ")[1] for line in page.splitlines() if line.startswith(name + " ")))
 
 
+class Livekit(Server):
+    """livekit-server at the outer end of the cable."""
+
+    def __init__(self, name):
+        port = free_port()
+        self.kind, self.key, self.secret = "livekit", KEY, SECRET
+        self.url = self.near = f"ws://{OUTSIDE}:{port}"
+        config = pathlib.Path(tempfile.mkdtemp()) / "livekit.yaml"
+        config.write_text(
+            f"port: {port}\nbind_addresses: ['{OUTSIDE}']\nkeys: {{{KEY}: {SECRET}}}\n"
+            f"rtc: {{udp_port: {free_port()}, tcp_port: {free_port()}, use_external_ip: false, node_ip: {OUTSIDE},"
+            f" interfaces: {{includes: [{SPACE}]}}, stun_servers: ['{OUTSIDE}:3478']}}\nlogging: {{level: warn}}\n"
+        )
+        self.lines = Lines([os.environ["LIVEKIT_SERVER"], "--config", config], stderr=log_file(name))
+        for _ in range(200):
+            try:
+                socket.create_connection((OUTSIDE, port), 1).close()
+                return
+            except OSError:
+                time.sleep(0.05)
+        raise SystemExit("livekit-server did not start")
+
+
 def run(*command):
     subprocess.run([str(c) for c in command], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=20)
 
@@ -62,10 +85,10 @@ def browser(server, room, page, within=(), flags=()):
 class Call:
     """Our member in the room, and one foreign client; both run while others do."""
 
-    def __init__(self, what, server, room, foreign, url=None, **env):
+    def __init__(self, what, server, room, foreign, url=None, within=(), **env):
         self.what = what
-        options = ["--publish", "pattern", "--subscribe", "--seconds", str(SECONDS + 14), "--json"]
-        command = [TRTC, "join", "--url", url or server.url, "--token", server.token(room, "ours"), *options]
+        options = ["--publish", "pattern", "--subscribe", "--seconds", str(SECONDS + 14), "--json", *(["--allow-plain"] if within else [])]
+        command = [*within, TRTC, "join", "--url", url or server.url, "--token", server.token(room, "ours"), *options]
         self.ours = Lines(command, stderr=log_file(room), env={**os.environ, **env})
         self.foreign = foreign
 
@@ -185,6 +208,12 @@ def blocked(checks, within, picture, has_browser):
     calls = [(Call("no UDP", server, "tcp", python_peer(server, "tcp", "python", picture, within), server.near), "python")]
     if has_browser:
         calls.append((Call("no UDP, Chromium", server, "web", browser(server, "web", server.http, within), server.near), "browser"))
+    # Our member has the network without UDP, the Python client the whole one.
+    calls.append((Call("no UDP, our member", server, "ours", python_peer(server, "ours", "python", picture), within=within), "python"))
+    if os.environ.get("LIVEKIT_SERVER"):
+        livekit = Livekit("network-livekit")
+        near = python_peer(livekit, "ours", "python", picture)
+        calls.append((Call("no UDP, our member, livekit-server", livekit, "ours", near, within=within), "python"))
     verdicts = judge(checks, calls)
     if has_browser and verdicts[1]:
         routes = verdicts[1]["routes"].values()

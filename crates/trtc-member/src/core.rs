@@ -212,6 +212,7 @@ impl Core {
             Arc::new(Config {
                 ice,
                 local_candidates: vec![address],
+                active_tcp: true,
                 remb: ice != IceRole::Controlling,
                 ..Config::default()
             })

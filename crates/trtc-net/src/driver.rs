@@ -1,6 +1,7 @@
 //! The process-wide `trtc-net` thread: the sockets and timers of all memberships. It starts with the first machine and ends after
 //! the last; [`shutdown`] joins it, so that a library that holds it can be unloaded.
 use crate::batch::{BATCH, Receiver, SendQueue, bind, mapped};
+use crate::streams::Streams;
 use crate::url::ServerUrl;
 use crate::websocket::{Progress, WebSocket};
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::{JoinHandle, ThreadId};
 use std::time::{Duration, Instant};
+use trtc_types::Way;
 
 /// UDP sockets of one machine: one per peer connection, because a server tells the two apart by source address.
 pub const SOCKETS: usize = 2;
@@ -60,9 +62,9 @@ pub enum Input<'a> {
 
 /// What a machine wants done.
 pub enum NetAction {
-    /// Binds new UDP sockets on the way to the WebSocket's server; old ones are closed.
+    /// Binds new UDP sockets on the way to the WebSocket's server; old ones are closed, and TCP connections of datagrams.
     OpenUdp,
-    /// Sends a datagram.
+    /// Sends a datagram; the address says on which [`Way`]. STUN opens the TCP connection that it needs.
     Send {
         /// From which socket.
         socket: usize,
@@ -207,7 +209,8 @@ struct Inbox {
 }
 
 const WAKE: Token = Token(usize::MAX);
-/// Tokens of a machine: its id times four, plus the index of the UDP socket or this.
+/// Tokens of a machine: its id times four, plus the index of the UDP socket, or one of these.
+const STREAMS: usize = 2;
 const WEBSOCKET: usize = 3;
 /// How often the routing table is asked whether our address is still the same; no portable call tells it by itself.
 const ROUTE_CHECK: Duration = Duration::from_secs(1);
@@ -230,6 +233,7 @@ struct Slot {
     udp: [Option<UdpSocket>; SOCKETS],
     /// Edge-triggered readiness that was not used up.
     readable: [bool; SOCKETS],
+    streams: Streams,
     websocket: Option<WebSocket>,
     websocket_ready: bool,
     /// Our address on the way to the WebSocket's server.
@@ -280,6 +284,7 @@ impl Driver {
         } else if let Some(slot) = self.slots.get_mut(&((token.0 >> 2) as u32)) {
             match token.0 & 3 {
                 WEBSOCKET => slot.websocket_ready = true,
+                STREAMS => slot.streams.ready = true,
                 index => slot.readable[index.min(SOCKETS - 1)] = true,
             }
         }
@@ -312,6 +317,7 @@ impl Driver {
         if let Some(mut websocket) = slot.websocket.take() {
             websocket.close(self.poll.registry());
         }
+        slot.streams.close(self.poll.registry());
         // The host's sink may die with the machine: foreign code again.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(slot)));
         let mut global = GLOBAL.lock();
@@ -327,6 +333,7 @@ impl Driver {
         for index in 0..SOCKETS {
             self.receive(slot, index);
         }
+        drive_streams(slot, self.poll.registry());
         let websocket_due =
             slot.websocket.as_ref().and_then(WebSocket::deadline).is_some_and(|at| at <= Instant::now());
         slot.websocket_ready |= websocket_due;
@@ -348,6 +355,7 @@ impl Driver {
                     queue.flush(udp);
                 }
             }
+            drive_streams(slot, self.poll.registry());
             if closed {
                 if std::mem::take(&mut slot.websocket_ready) {
                     drive_websocket(slot, self.poll.registry(), id);
@@ -384,6 +392,10 @@ impl Driver {
     fn act(&mut self, id: u32, slot: &mut Slot, action: NetAction) -> bool {
         let registry = self.poll.registry();
         match action {
+            NetAction::Send { socket, to, data } if Way::of(to) != Way::Udp => {
+                slot.streams.push(registry, Token((id as usize) << 2 | STREAMS), socket, to, &data);
+                false
+            }
             NetAction::Send { socket, to, data } => {
                 if let Some((udp, queue)) =
                     slot.udp.get(socket).and_then(Option::as_ref).zip(self.queues.get_mut(socket))
@@ -394,6 +406,7 @@ impl Driver {
                 false
             }
             NetAction::OpenUdp => {
+                slot.streams.close(registry);
                 let opened = open_udp(slot, registry, id);
                 slot.machine.input(Instant::now(), Input::UdpOpened(opened));
                 true
@@ -439,6 +452,7 @@ impl Slot {
             machine,
             udp: [const { None }; SOCKETS],
             readable: [false; SOCKETS],
+            streams: Streams::default(),
             websocket: None,
             websocket_ready: false,
             local: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
@@ -454,7 +468,7 @@ impl Slot {
     }
 
     fn next_turn(&self, now: Instant) -> Option<Instant> {
-        if self.dirty || self.websocket_ready || self.readable.contains(&true) {
+        if self.dirty || self.websocket_ready || self.streams.ready || self.readable.contains(&true) {
             return Some(now);
         }
         let websocket = self.websocket.as_ref().and_then(WebSocket::deadline);
@@ -470,6 +484,13 @@ impl Slot {
         } else {
             self.route = Some((server, at.max(now) + ROUTE_CHECK));
         }
+    }
+}
+
+fn drive_streams(slot: &mut Slot, registry: &Registry) {
+    if slot.streams.ready {
+        let (now, machine) = (Instant::now(), &slot.machine);
+        slot.streams.drive(registry, |socket, from, data| machine.input(now, Input::Datagram { socket, from, data }));
     }
 }
 

@@ -4,7 +4,9 @@
 
 pub mod batch;
 pub mod driver;
+mod frames;
 pub mod http;
+mod streams;
 pub mod tls;
 pub mod url;
 pub mod websocket;

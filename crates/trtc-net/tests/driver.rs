@@ -3,11 +3,12 @@
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use trtc_net::ServerUrl;
-use trtc_net::driver::{Input, Machine, NetAction, register, shutdown};
+use trtc_net::driver::{Handle, Input, Machine, NetAction, register, shutdown};
+use trtc_types::Way;
 
 #[derive(Default)]
 struct Probe {
@@ -15,6 +16,7 @@ struct Probe {
     changed: Condvar,
     todo: Mutex<Vec<NetAction>>,
     explode: Mutex<bool>,
+    heard: Mutex<Vec<(usize, SocketAddr, Vec<u8>)>>,
 }
 
 impl Probe {
@@ -45,8 +47,9 @@ impl Machine for Probe {
             Input::SocketFailed { status, body } => self.note(format!("failed {status:?} {body}")),
             Input::SocketClosed => self.note("closed".into()),
             Input::SocketMessage(message) => self.note(format!("message {}", String::from_utf8_lossy(message))),
-            Input::Datagram { socket, data, .. } => {
-                self.note(format!("datagram {socket} {}", String::from_utf8_lossy(data)))
+            Input::Datagram { socket, from, data } => {
+                self.heard.lock().push((socket, from, data.to_vec()));
+                self.note(format!("datagram {socket} {}", String::from_utf8_lossy(data)));
             }
         }
     }
@@ -60,6 +63,64 @@ impl Machine for Probe {
     fn crashed(&self) {
         self.note("crashed".into());
     }
+}
+
+/// Sends on a way and waits until so many datagrams came back.
+fn send(probe: &Probe, handle: &Handle, to: SocketAddr, data: &[u8], until: usize) {
+    probe.todo.lock().push(NetAction::Send { socket: 1, to, data: Bytes::copy_from_slice(data) });
+    handle.wake();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let mut seen = probe.seen.lock();
+    while probe.heard.lock().len() < until {
+        assert!(!probe.changed.wait_until(&mut seen, deadline).timed_out(), "{seen:?}");
+    }
+}
+
+fn take(from: &mut TcpStream, length: usize) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    from.read_exact(&mut bytes).unwrap();
+    bytes
+}
+
+/// RFC 4571 for media, messages as they are for TURN; opened by STUN only, and again after the end.
+fn datagrams_travel_over_tcp() {
+    let probe = Arc::new(Probe::default());
+    let handle = register(probe.clone()).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = listener.local_addr().unwrap();
+    let stun = |tag: u8| [&[0, 1, 0, 4][..], &[tag; 20]].concat();
+    let framed = |data: &[u8]| [&(data.len() as u16).to_be_bytes()[..], data].concat();
+    let echo = std::thread::spawn(move || {
+        for round in 0..2 {
+            let (mut tcp, _) = listener.accept().unwrap();
+            assert_eq!(take(&mut tcp, 26), framed(&stun(round)), "no media before it");
+            tcp.write_all(&[&framed(&stun(8))[..], &[0, 0], &framed(b"media")[..4]].concat()).unwrap();
+            tcp.write_all(&framed(b"media")[4..]).unwrap();
+        }
+        let (mut tcp, _) = listener.accept().unwrap();
+        assert_eq!(take(&mut tcp, 24), stun(3));
+        tcp.write_all(&[&[0x40, 0, 0, 2, 7, 7, 0, 0][..], &stun(9)].concat()).unwrap();
+        assert_eq!(tcp.read(&mut [0; 8]).unwrap(), 0, "closed with its machine");
+    });
+    let (over_tcp, to_turn) = (Way::Tcp.to(at), Way::TurnTcp.to(at));
+    send(&probe, &handle, over_tcp, b"\x80media", 0);
+    send(&probe, &handle, over_tcp, &stun(0), 2);
+    // The other end is closed by now, or will be: ICE asks until it is heard.
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while probe.heard.lock().len() < 4 {
+        assert!(Instant::now() < deadline);
+        send(&probe, &handle, over_tcp, &stun(1), 2);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    send(&probe, &handle, to_turn, &stun(3), 6);
+    let heard = std::mem::take(&mut *probe.heard.lock());
+    let wanted = [&stun(8), &b"media"[..], &stun(8), b"media", &[0x40, 0, 0, 2, 7, 7, 0, 0], &stun(9)];
+    for (at, ((socket, from, data), wanted)) in heard.iter().zip(wanted).enumerate() {
+        assert_eq!((*socket, *from, &data[..]), (1, if at < 4 { over_tcp } else { to_turn }, wanted));
+    }
+    probe.todo.lock().push(NetAction::Closed);
+    handle.wake();
+    echo.join().unwrap();
 }
 
 fn open(address: SocketAddr, path: &str) -> NetAction {
@@ -131,6 +192,8 @@ fn a_machine_lives_and_the_thread_ends_with_the_last() {
     *bomb.explode.lock() = true;
     let _other = register(bomb.clone()).unwrap();
     bomb.wait_for("crashed");
+
+    datagrams_travel_over_tcp();
 
     assert!(!shutdown(Duration::from_millis(20)), "a machine is still there");
     act(NetAction::Closed);

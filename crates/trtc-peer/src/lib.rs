@@ -23,6 +23,7 @@ mod sctp;
 mod sdp;
 mod srtp;
 mod stun;
+mod turn;
 mod types;
 
 pub use identity::Identity;
@@ -30,5 +31,5 @@ pub use peer::Peer;
 pub use stun::stun_ufrag;
 pub use types::{
     CodecSpec, Config, Counters, IceRole, Incoming, PeerEvent, ReceiveSection, SectionId, SendParams, SendTrack, Setup,
-    extension,
+    TurnServer, extension,
 };

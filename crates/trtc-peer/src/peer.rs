@@ -9,18 +9,24 @@ use crate::negotiation::Negotiation;
 use crate::sctp::Sctp;
 use crate::sdp::{self, Description, Head};
 use crate::srtp::Srtp;
+use crate::turn::Turn;
 use crate::types::{
     CodecSpec, Config, Counters, IceRole, Incoming, PeerEvent, ReceiveSection, SectionId, SendParams, SendTrack, Setup,
+    TurnServer,
 };
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use trtc_types::{Code, CodecKind, Error, MediaKind, Result};
+use trtc_types::{Code, CodecKind, Error, MediaKind, Result, Way};
 
 /// From the first remote description until media can flow.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(30);
+/// Most TURN servers that are used.
+const TURNS_MAX: usize = 4;
+/// Most addresses that are tried through them.
+const RELAYABLE_MAX: usize = 4;
 
 /// One WebRTC transport with its sections. See the crate's documentation for the calling order.
 pub struct Peer {
@@ -34,6 +40,10 @@ pub struct Peer {
     /// Decided by the first negotiation: are we the DTLS client?
     dtls_client: Option<bool>,
     ice: Ice,
+    /// By the number of their [`Way::Relay`].
+    turns: Vec<Turn>,
+    /// Candidates of the other side that a relay can reach.
+    relayable: Vec<SocketAddr>,
     dtls: Option<Box<Dtls>>,
     srtp: Option<Box<Srtp>>,
     sctp: Option<Box<Sctp>>,
@@ -63,6 +73,8 @@ impl Peer {
         Self {
             negotiation: Negotiation::new(config.clone()),
             ice: Ice::new(config.ice),
+            turns: Vec::new(),
+            relayable: Vec::new(),
             config,
             identity,
             session_id: rand::random::<u64>() >> 2,
@@ -222,8 +234,19 @@ impl Peer {
     /// A candidate of the other side, `candidate:..`. May come before its description.
     pub fn trickle(&mut self, now: Instant, candidate: &str) {
         if let Some(address) = sdp::parse_candidate(candidate) {
-            self.ice.add_remote_candidate(now, address);
+            self.add_remote_candidate(now, address);
             self.ice.tick(now);
+        }
+    }
+
+    /// A TURN server that may be used when nothing else leads to the other side; the first ones go first, and more than
+    /// four are ignored.
+    pub fn add_turn_server(&mut self, now: Instant, server: TurnServer) {
+        if self.turns.len() < TURNS_MAX {
+            self.turns.push(Turn::new(server));
+            for address in self.relayable.clone() {
+                self.ice.add_remote_candidate(now, Way::Relay(self.turns.len() as u8 - 1).to(address));
+            }
         }
     }
 
@@ -249,6 +272,7 @@ impl Peer {
         self.exchange(now);
         self.state = State::Closed;
         self.deadline = None;
+        self.farewell();
     }
 
     /// ICE and DTLS are up.
@@ -337,7 +361,7 @@ impl Peer {
             self.ice.remote_is_lite();
         }
         for address in &description.candidates {
-            self.ice.add_remote_candidate(now, *address);
+            self.add_remote_candidate(now, *address);
         }
         if self.negotiation.has_application() {
             let size = description.max_message_size;
@@ -348,6 +372,25 @@ impl Peer {
         }
         self.ice.tick(now);
         self.start_dtls(now);
+    }
+
+    fn add_remote_candidate(&mut self, now: Instant, address: SocketAddr) {
+        let way = Way::of(address);
+        if way != Way::Udp && !self.config.active_tcp {
+            return;
+        }
+        self.ice.add_remote_candidate(now, address);
+        // Our allocations have IPv4 addresses: what a server gives that is not asked for another family (RFC 8656 7.2).
+        if way == Way::Udp
+            && address.is_ipv4()
+            && self.relayable.len() < RELAYABLE_MAX
+            && !self.relayable.contains(&address)
+        {
+            self.relayable.push(address);
+            for turn in 0..self.turns.len() {
+                self.ice.add_remote_candidate(now, Way::Relay(turn as u8).to(address));
+            }
+        }
     }
 
     fn describe(&mut self, setup: &str) -> String {
@@ -361,6 +404,7 @@ impl Peer {
             setup,
             candidates: &self.config.local_candidates,
             tcp_candidates: &self.config.tcp_candidates,
+            active_tcp: self.config.active_tcp,
         };
         sdp::write(&head, self.negotiation.local())
     }

@@ -1,6 +1,8 @@
-//! STUN binding messages (RFC 8489) with the ICE attributes (RFC 8445). Parsing does not allocate.
+//! STUN messages (RFC 8489) with the attributes of ICE (RFC 8445) and TURN (RFC 8656). Parsing does not allocate.
 use aws_lc_rs::hmac;
+use md5::{Digest, Md5};
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
 
 pub(crate) const REQUEST: u16 = 0x0001;
 pub(crate) const SUCCESS: u16 = 0x0101;
@@ -14,6 +16,14 @@ pub(crate) const USERNAME: u16 = 0x0006;
 pub(crate) const USE_CANDIDATE: u16 = 0x0025;
 pub(crate) const ICE_CONTROLLED: u16 = 0x8029;
 pub(crate) const ICE_CONTROLLING: u16 = 0x802a;
+
+pub(crate) const CHANNEL_NUMBER: u16 = 0x000c;
+pub(crate) const LIFETIME: u16 = 0x000d;
+pub(crate) const XOR_PEER_ADDRESS: u16 = 0x0012;
+pub(crate) const REALM: u16 = 0x0014;
+pub(crate) const NONCE: u16 = 0x0015;
+pub(crate) const REQUESTED_TRANSPORT: u16 = 0x0019;
+const DATA: u16 = 0x0013;
 
 const MESSAGE_INTEGRITY: u16 = 0x0008;
 const ERROR_CODE: u16 = 0x0009;
@@ -45,6 +55,13 @@ pub(crate) struct Message<'a> {
     pub controlled: Option<u64>,
     pub mapped: Option<SocketAddr>,
     pub error: u16,
+    pub realm: Option<&'a [u8]>,
+    pub nonce: Option<&'a [u8]>,
+    /// Seconds.
+    pub lifetime: Option<u32>,
+    pub peer: Option<SocketAddr>,
+    /// Where DATA lies in the message.
+    pub data: Option<Range<usize>>,
     integrity_at: usize,
     raw: &'a [u8],
 }
@@ -84,6 +101,11 @@ impl<'a> Message<'a> {
             ERROR_CODE if value.len() >= 4 => self.error = u16::from(value[2] & 7) * 100 + u16::from(value[3]),
             XOR_MAPPED_ADDRESS => self.mapped = unmask_address(value, &self.raw[4..20]),
             USE_CANDIDATE => self.use_candidate = true,
+            REALM => self.realm = Some(value),
+            NONCE => self.nonce = Some(value),
+            LIFETIME => self.lifetime = Some(u32::from_be_bytes(value.try_into().ok()?)),
+            XOR_PEER_ADDRESS => self.peer = unmask_address(value, &self.raw[4..20]),
+            DATA => self.data = Some(at + 4..at + 4 + value.len()),
             ICE_CONTROLLED => self.controlled = Some(u64::from_be_bytes(value.try_into().ok()?)),
             ICE_CONTROLLING => self.controlling = Some(u64::from_be_bytes(value.try_into().ok()?)),
             FINGERPRINT => {
@@ -102,10 +124,15 @@ impl<'a> Message<'a> {
 
     /// MESSAGE-INTEGRITY: HMAC-SHA1 up to the attribute, with the length as if it were the last one (RFC 8489 14.5).
     pub fn verify(&self, password: &str) -> bool {
+        self.verify_with(password.as_bytes())
+    }
+
+    /// [`Self::verify`] with a key that is no password.
+    pub fn verify_with(&self, key: &[u8]) -> bool {
         if self.integrity_at == 0 {
             return false;
         }
-        let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, password.as_bytes());
+        let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, key);
         let mut context = hmac::Context::with_key(&key);
         context.update(&self.raw[..2]);
         context.update(&((self.integrity_at + 24 - HEADER) as u16).to_be_bytes());
@@ -153,6 +180,10 @@ impl Builder {
     }
 
     pub fn mapped_address(self, address: SocketAddr) -> Self {
+        self.address(XOR_MAPPED_ADDRESS, address)
+    }
+
+    pub fn address(self, kind: u16, address: SocketAddr) -> Self {
         let mask: [u8; 16] = self.0[4..20].try_into().expect("header is 20 bytes");
         let port = address.port().to_be_bytes();
         let mut value = vec![0, 1, port[0] ^ mask[0], port[1] ^ mask[1]];
@@ -163,7 +194,7 @@ impl Builder {
                 value.extend(ip.octets().iter().zip(mask).map(|(byte, mask)| byte ^ mask));
             }
         }
-        self.attribute(XOR_MAPPED_ADDRESS, &value)
+        self.attribute(kind, &value)
     }
 
     pub fn error(self, code: u16, reason: &str) -> Self {
@@ -173,11 +204,20 @@ impl Builder {
     }
 
     /// Adds MESSAGE-INTEGRITY and FINGERPRINT.
-    pub fn finish(mut self, password: &str) -> Vec<u8> {
+    pub fn finish(self, password: &str) -> Vec<u8> {
+        self.finish_with(password.as_bytes())
+    }
+
+    /// [`Self::finish`] with a key that is no password.
+    pub fn finish_with(mut self, key: &[u8]) -> Vec<u8> {
         self.set_length(24);
-        let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, password.as_bytes());
+        let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, key);
         let tag = hmac::sign(&key, &self.0);
-        self = self.attribute(MESSAGE_INTEGRITY, tag.as_ref());
+        self.attribute(MESSAGE_INTEGRITY, tag.as_ref()).finish_open()
+    }
+
+    /// Adds FINGERPRINT only.
+    pub fn finish_open(mut self) -> Vec<u8> {
         self.set_length(8);
         let crc = crc32(&self.0) ^ FINGERPRINT_XOR;
         self.attribute(FINGERPRINT, &crc.to_be_bytes()).0
@@ -187,6 +227,11 @@ impl Builder {
         let length = (self.0.len() + extra - HEADER) as u16;
         self.0[2..4].copy_from_slice(&length.to_be_bytes());
     }
+}
+
+/// The key of a long-term credential (RFC 8489 section 9.2.2).
+pub(crate) fn long_term_key(username: &[u8], realm: &[u8], password: &[u8]) -> [u8; 16] {
+    Md5::digest([username, realm, password].join(&b":"[..])).into()
 }
 
 fn crc32(data: &[u8]) -> u32 {
@@ -253,6 +298,20 @@ mod tests {
         let message = Message::parse(&raw).unwrap();
         assert_eq!(message.mapped, Some("[2001:db8:1234:5678:11:2233:4455:6677]:32853".parse().unwrap()));
         assert!(message.verify(PASSWORD));
+    }
+
+    /// RFC 5769 2.4
+    #[test]
+    fn sample_request_with_long_term_credentials() {
+        let raw = hex("00010060 2112a442 78ad3433c6ad72c029da412e
+             00060012 e3839ee38388e383aae38383e382af e382b90000
+             0015001c 662f2f3439396b39353464364f4c33346f4c39465354767936347341
+             0014000b 6578616d706c652e6f726700 00080014 f67024656dd64a3e02b8e0712e85c9a28ca89666");
+        let message = Message::parse(&raw).unwrap();
+        let realm = message.realm.unwrap();
+        assert_eq!((realm, message.nonce), (&b"example.org"[..], Some(&b"f//499k954d6OL34oL9FSTvy64sA"[..])));
+        let key = long_term_key(message.username.unwrap().as_bytes(), realm, b"TheMatrIX");
+        assert!(message.verify_with(&key) && !message.verify_with(b"TheMatrIX"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The public vocabulary of the crate.
 use bytes::Bytes;
+use std::fmt;
 use std::net::SocketAddr;
 use trtc_types::{CodecKind, MediaKind};
 
@@ -48,6 +49,8 @@ pub struct Config {
     pub local_candidates: Vec<SocketAddr>,
     /// Passive TCP candidates (RFC 6544) written behind them.
     pub tcp_candidates: Vec<SocketAddr>,
+    /// The host opens TCP connections for addresses with [`trtc_types::Way::Tcp`] (active candidates of RFC 6544).
+    pub active_tcp: bool,
     /// DTLS part when the offer leaves the choice.
     pub answer_setup: Setup,
     /// Negotiate transport-wide feedback: offered for pictures, wins over `remb` in answers.
@@ -68,12 +71,31 @@ impl Default for Config {
             ice: IceRole::Controlled,
             local_candidates: Vec::new(),
             tcp_candidates: Vec::new(),
+            active_tcp: false,
             answer_setup: Setup::Passive,
             transport_cc: true,
             remb: true,
             accept_any_codec: false,
             answer_rids: false,
         }
+    }
+}
+
+/// A TURN server (RFC 8656) and its long-term credential.
+#[derive(Clone)]
+pub struct TurnServer {
+    /// Over UDP, or with [`trtc_types::Way::TurnTcp`].
+    pub address: SocketAddr,
+    /// User name.
+    pub username: String,
+    /// Password.
+    pub password: String,
+}
+
+impl fmt::Debug for TurnServer {
+    /// Without the password: logs are no place for it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TurnServer").field("address", &self.address).finish_non_exhaustive()
     }
 }
 

@@ -9,6 +9,7 @@ pub mod enums;
 pub mod frame;
 pub mod ids;
 pub mod stats;
+pub mod way;
 
 pub use code::{Code, Error, Result};
 pub use codec::{
@@ -24,3 +25,4 @@ pub use enums::{
 };
 pub use frame::{AudioFrame, I420, VideoFrame};
 pub use ids::{RoomId, UserId};
+pub use way::Way;

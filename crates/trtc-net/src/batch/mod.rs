@@ -17,6 +17,7 @@ use portable::{TRAIN_MAX, send};
 pub use queue::SendQueue;
 pub use stream::{StreamCounters, StreamLimits, is_stream, network_of};
 
+use crate::frames::next_frame;
 use mio::net::{TcpListener, UdpSocket};
 use mio::{Events, Interest, Poll, Token, Waker};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -24,7 +25,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use stream::{Streams, Used, next_frame};
+use stream::{Streams, Used};
 
 /// Datagrams received, or trains sent, by one system call.
 pub const BATCH: usize = 64;

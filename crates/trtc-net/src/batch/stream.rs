@@ -1,24 +1,18 @@
 //! ICE over TCP (RFC 6544), the side that listens: datagrams behind a length of two bytes (RFC 4571), beside the UDP socket and
 //! served by the same wait. A connection has a label that stands for the sender's address in all that is above; who reads too
-//! slowly loses datagrams, as on a full path, and costs no more memory than [`OUTPUT_MAX`].
+//! slowly loses datagrams, as on a full path, and costs no more memory than a second of video.
 use super::{BATCH, DATAGRAM_MAX};
+use crate::frames::{CHUNK, KERNEL_OUTPUT, Output};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
 use socket2::SockRef;
 use std::collections::HashMap;
-use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::io::{self, ErrorKind, Read as _};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::time::{Duration, Instant};
 
 /// Tokens of the connections begin here.
 pub(super) const FIRST_TOKEN: usize = 16;
-/// Bytes that may wait for one reader; a second at 2 Mbit/s.
-const OUTPUT_MAX: usize = 256 * 1024;
-/// Asked of the kernel for its own send buffer: what waits there is late.
-const KERNEL_OUTPUT: usize = 128 * 1024;
-/// Bytes read from one connection before others have their turn.
-const CHUNK: usize = 16 * 1024;
-const LENGTH: usize = 2;
 const SWEEP: Duration = Duration::from_secs(1);
 /// Mostly no file descriptor is left; some come back soon.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -113,8 +107,7 @@ struct Stream {
     is_waiting: bool,
     /// The beginning of a frame.
     input: Vec<u8>,
-    output: Vec<u8>,
-    written: usize,
+    output: Output,
 }
 
 impl Streams {
@@ -264,15 +257,11 @@ impl Streams {
         fill(&mut self.frame);
         let index = slot_of(&to);
         let stream = self.slots.get_mut(index).and_then(Option::as_mut).filter(|stream| stream.label == to);
-        let room = |stream: &&mut Stream| stream.output.len() + LENGTH + self.frame.len() <= OUTPUT_MAX;
-        let length = u16::try_from(self.frame.len()).unwrap_or(0);
-        let Some(stream) = stream.filter(room).filter(|_| length > 0) else {
+        let Some(stream) = stream.and_then(|stream| stream.output.push_frame(&self.frame).then_some(stream)) else {
             self.counters.dropped += 1;
             return;
         };
         stream.proven = true;
-        stream.output.extend_from_slice(&length.to_be_bytes());
-        stream.output.extend_from_slice(&self.frame);
         self.counters.datagrams_out += 1;
         if !std::mem::replace(&mut stream.is_waiting, true) {
             self.waiting.push(index);
@@ -284,7 +273,7 @@ impl Streams {
         while let Some(index) = self.waiting.pop() {
             let Some(stream) = self.slots.get_mut(index).and_then(Option::as_mut) else { continue };
             stream.is_waiting = false;
-            if stream.write().is_err() {
+            if stream.output.write(&mut stream.tcp).is_err() {
                 self.close(index);
             }
         }
@@ -320,8 +309,7 @@ impl Streams {
             is_readable: false,
             is_waiting: false,
             input: Vec::new(),
-            output: Vec::new(),
-            written: 0,
+            output: Output::default(),
         });
         *self.addresses.entry(ip).or_default() += 1;
         self.counters.accepted += 1;
@@ -366,43 +354,11 @@ impl Streams {
     }
 }
 
-impl Stream {
-    fn write(&mut self) -> io::Result<()> {
-        while self.written < self.output.len() {
-            match self.tcp.write(&self.output[self.written..]) {
-                Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(count) => self.written += count,
-                Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(e) if e.kind() == ErrorKind::WouldBlock => {
-                    self.output.drain(..std::mem::take(&mut self.written));
-                    return Ok(());
-                }
-                Err(e) => return Err(e),
-            }
-        }
-        self.written = 0;
-        self.output.clear();
-        self.output.shrink_to(CHUNK);
-        Ok(())
-    }
-}
-
 /// How far a buffer of frames was used.
 pub(super) enum Used {
     Bytes(usize),
     /// A frame longer than any datagram: another protocol, or an attack.
     Garbage,
-}
-
-/// The next whole frame from `at`: its range, empty ones included (RFC 4571 section 2: to be ignored).
-pub(super) fn next_frame(bytes: &[u8], at: usize) -> Result<Option<std::ops::Range<usize>>, ()> {
-    let Some(length) = bytes.get(at..at + LENGTH) else { return Ok(None) };
-    let length = usize::from(u16::from_be_bytes([length[0], length[1]]));
-    if length > DATAGRAM_MAX {
-        return Err(());
-    }
-    let range = at + LENGTH..at + LENGTH + length;
-    Ok((range.end <= bytes.len()).then_some(range))
 }
 
 /// No socket gives an address with a flow label, so one with both is a TCP connection's.

@@ -1,4 +1,5 @@
 use super::*;
+use trtc_types::Way;
 
 fn address(last: u8) -> SocketAddr {
     SocketAddr::from(([10, 0, 0, last], 5000))
@@ -29,6 +30,11 @@ impl Pairing {
 
     /// Lets `time` pass in steps of 10 ms.
     fn run(&mut self, time: Duration, lose: bool) {
+        self.run_where(time, |to| !lose && to == address(2));
+    }
+
+    /// Datagrams of `a` pass where `open` says so; all of `b` that are for where one came from.
+    fn run_where(&mut self, time: Duration, open: impl Fn(SocketAddr) -> bool) {
         let end = self.now + time;
         while self.now < end {
             self.a.tick(self.now);
@@ -37,14 +43,15 @@ impl Pairing {
                 let mut moved = false;
                 while let Some((to, datagram)) = self.a.poll_send() {
                     moved = true;
-                    if !lose && to == address(2) {
-                        self.b.feed(self.now, address(1), &datagram);
+                    if open(to) {
+                        self.b.feed(self.now, Way::of(to).to(address(1)), &datagram);
                     }
                 }
                 while let Some((to, datagram)) = self.b.poll_send() {
                     moved = true;
-                    if !lose && to == address(1) {
-                        self.a.feed(self.now, address(2), &datagram);
+                    let from = Way::of(to).to(address(2));
+                    if open(from) {
+                        self.a.feed(self.now, from, &datagram);
                     }
                 }
                 if !moved {
@@ -143,4 +150,44 @@ fn unauthenticated_requests_open_nothing() {
     pair.b.feed(pair.now, address(9), &forged);
     assert!(pair.b.path().is_none() && pair.b.poll_send().is_none() && !pair.b.is_validated(address(9)));
     assert_eq!(pair.b.counters().0, 1);
+}
+
+/// The other side's address over TCP and through a relay.
+fn other_ways() -> [SocketAddr; 2] {
+    [Way::Tcp.to(address(2)), Way::Relay(0).to(address(2))]
+}
+
+#[test]
+fn worse_ways_are_left_alone_while_udp_works() {
+    for role in [IceRole::Lite, IceRole::Controlled] {
+        let mut pair = Pairing::new(IceRole::Controlling, role);
+        other_ways().into_iter().for_each(|way| pair.a.add_remote_candidate(pair.now, way));
+        let only_udp = |to: SocketAddr| {
+            assert_eq!(Way::of(to), Way::Udp, "nothing else is tried");
+            true
+        };
+        pair.run_where(Duration::from_secs(60), only_udp);
+        pair.assert_connected();
+    }
+}
+
+#[test]
+fn without_udp_the_next_best_way_is_taken_and_left_again() {
+    for (role, [tcp, relay]) in [(IceRole::Lite, other_ways()), (IceRole::Controlled, other_ways())] {
+        let mut pair = Pairing::new(IceRole::Controlling, role);
+        pair.a.add_remote_candidate(pair.now, relay);
+        pair.run_where(Duration::from_millis(500), |to| to == relay);
+        assert_eq!(pair.a.path(), None, "UDP and TCP go before it");
+        pair.run_where(Duration::from_secs(1), |to| to == relay);
+        assert_eq!(pair.a.path(), Some(relay));
+        pair.a.add_remote_candidate(pair.now, tcp);
+        pair.run_where(Duration::from_secs(1), |to| to != address(2));
+        assert_eq!(pair.a.path(), Some(tcp));
+        pair.run_where(Duration::from_secs(2), |_| true);
+        pair.assert_connected();
+        // UDP dies: the others were not kept open, and are tried again.
+        pair.run_where(Duration::from_secs(12), |to| to == tcp);
+        assert_eq!((pair.a.path(), pair.b.path()), (Some(tcp), Some(Way::Tcp.to(address(1)))));
+        assert!(!pair.a.is_dead(pair.now) && !pair.b.is_dead(pair.now));
+    }
 }

@@ -3,10 +3,12 @@ use super::{Peer, State};
 use crate::dtls::{Dtls, DtlsEvent};
 use crate::sctp::SctpEvent;
 use crate::srtp::{self, Profile, Srtp};
+use crate::turn::Turn;
 use crate::types::{Incoming, PeerEvent};
 use bytes::Bytes;
 use std::net::SocketAddr;
 use std::time::Instant;
+use trtc_types::Way;
 
 const MAX_EARLY: usize = 8;
 const MAX_QUEUE: usize = 4096;
@@ -18,6 +20,14 @@ impl Peer {
         if self.state == State::Closed {
             return None;
         }
+        if let Some(number) = self.turns.iter().position(|turn| turn.address() == from) {
+            let (peer, range) = self.turns[number].feed(now, datagram)?;
+            return self.feed_from(now, Way::Relay(number as u8).to(peer), &mut datagram[range]);
+        }
+        self.feed_from(now, from, datagram)
+    }
+
+    fn feed_from<'a>(&mut self, now: Instant, from: SocketAddr, datagram: &'a mut [u8]) -> Option<Incoming<'a>> {
         match *datagram.first()? {
             0..=3 => self.feed_stun(now, from, datagram),
             20..=63 => self.feed_dtls(now, from, datagram),
@@ -35,7 +45,8 @@ impl Peer {
         }
         let dtls = self.dtls.as_ref().and_then(|dtls| dtls.timeout());
         let sctp = self.sctp.as_ref().and_then(|sctp| sctp.timeout());
-        [self.ice.timeout(), self.deadline, dtls, sctp].into_iter().flatten().min()
+        let turns = self.turns.iter().filter_map(Turn::timeout).min();
+        [self.ice.timeout(), self.deadline, dtls, sctp, turns].into_iter().flatten().min()
     }
 
     /// Lets the time pass.
@@ -43,6 +54,7 @@ impl Peer {
         if self.state == State::Closed {
             return;
         }
+        self.turns.iter_mut().for_each(|turn| turn.tick(now));
         let path = self.ice.path();
         self.ice.tick(now);
         self.tell_path(path);
@@ -70,8 +82,42 @@ impl Peer {
 
     /// The next datagram for the socket.
     pub fn poll_send(&mut self) -> Option<(SocketAddr, Bytes)> {
-        let check = self.ice.poll_send().map(|(to, datagram)| (to, Bytes::from(datagram)));
-        check.or_else(|| self.out.pop_front())
+        loop {
+            let of_turn = |turn: &mut Turn| turn.poll_send().map(|datagram| (turn.address(), Bytes::from(datagram)));
+            if let Some(next) = self.turns.iter_mut().find_map(of_turn) {
+                return Some(next);
+            }
+            let check = self.ice.poll_send().map(|(to, datagram)| (to, Bytes::from(datagram)));
+            let (to, datagram) = check.or_else(|| self.out.pop_front())?;
+            let Way::Relay(number) = Way::of(to) else { return Some((to, datagram)) };
+            let mut datagram = datagram.to_vec();
+            if let Some(server) = self.relay(number, to, &mut datagram) {
+                return Some((server, datagram.into()));
+            }
+        }
+    }
+
+    /// Wraps a datagram for a TURN server in place; tells the server's address. `None`: it does not relay (yet).
+    fn relay(&mut self, number: u8, to: SocketAddr, datagram: &mut Vec<u8>) -> Option<SocketAddr> {
+        let turn = self.turns.get_mut(usize::from(number))?;
+        turn.wrap(to, datagram).then(|| turn.address())
+    }
+
+    /// Gives back what TURN servers hold for us, behind what still goes through them.
+    pub(super) fn farewell(&mut self) {
+        for (to, datagram) in std::mem::take(&mut self.out) {
+            let mut datagram = datagram.to_vec();
+            let to = match Way::of(to) {
+                Way::Relay(number) => self.relay(number, to, &mut datagram),
+                _ => Some(to),
+            };
+            self.out.extend(to.map(|to| (to, Bytes::from(datagram))));
+        }
+        for turn in &mut self.turns {
+            turn.release();
+            let last = std::iter::from_fn(|| turn.poll_send().map(|datagram| (turn.address(), Bytes::from(datagram))));
+            self.out.extend(last);
+        }
     }
 
     /// The next event.
@@ -83,13 +129,22 @@ impl Peer {
     /// sent. Never seal different packets under one SSRC and sequence number; repeat the same bytes or use RTX.
     pub fn seal_rtp(&mut self, packet: &mut Vec<u8>) -> Option<SocketAddr> {
         let path = self.ice.path().filter(|_| self.state == State::Connected)?;
-        self.srtp.as_mut()?.seal_rtp(packet).then_some(path)
+        self.srtp.as_mut()?.seal_rtp(packet).then_some(())?;
+        self.sealed(path, packet)
     }
 
     /// Seals a compound RTCP packet in place; otherwise like [`Self::seal_rtp`].
     pub fn seal_rtcp(&mut self, packet: &mut Vec<u8>) -> Option<SocketAddr> {
         let path = self.ice.path().filter(|_| self.state == State::Connected)?;
-        self.srtp.as_mut()?.seal_rtcp(packet).then_some(path)
+        self.srtp.as_mut()?.seal_rtcp(packet).then_some(())?;
+        self.sealed(path, packet)
+    }
+
+    fn sealed(&mut self, path: SocketAddr, packet: &mut Vec<u8>) -> Option<SocketAddr> {
+        match Way::of(path) {
+            Way::Relay(number) if !self.turns.is_empty() => self.relay(number, path, packet),
+            _ => Some(path),
+        }
     }
 
     fn feed_stun(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {

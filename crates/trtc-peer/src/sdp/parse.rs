@@ -3,7 +3,7 @@ use super::model::{Description, Direction, Kind, Section};
 use crate::ice::Credentials;
 use crate::types::CodecSpec;
 use std::net::SocketAddr;
-use trtc_types::{Error, Result};
+use trtc_types::{Error, Result, Way};
 
 const MAX_TEXT: usize = 1 << 20;
 const MAX_SECTIONS: usize = 1024;
@@ -38,19 +38,25 @@ pub(crate) fn parse(text: &str) -> Result<Description> {
     parser.finish()
 }
 
-/// `[a=]candidate:..` to its UDP address for component 1. Others (TCP, mDNS names) give `None`; hidden hosts turn up as
-/// peer reflexive.
+/// `[a=]candidate:..` to its address for component 1: over UDP, or over TCP where it listens (RFC 6544). Others (mDNS names)
+/// give `None`; hidden hosts turn up as peer reflexive.
 pub(crate) fn parse_candidate(text: &str) -> Option<SocketAddr> {
     let text = text.trim();
     let text = text.strip_prefix("a=").unwrap_or(text);
     let mut fields = text.strip_prefix("candidate:").unwrap_or(text).split_ascii_whitespace();
     let (_foundation, component, protocol) = (fields.next()?, fields.next()?, fields.next()?);
     let (_priority, ip, port) = (fields.next()?, fields.next()?, fields.next()?);
-    if component != "1" || !protocol.eq_ignore_ascii_case("udp") || fields.next()? != "typ" {
+    if component != "1" || fields.next()? != "typ" {
         return None;
     }
+    let way = match protocol.to_ascii_lowercase().as_str() {
+        "udp" => Way::Udp,
+        "tcp" if fields.any(|field| field == "tcptype") && fields.next() == Some("passive") => Way::Tcp,
+        _ => return None,
+    };
     let address = SocketAddr::new(ip.parse().ok()?, port.parse().ok()?);
-    (address.port() != 0 && !address.ip().is_unspecified() && !address.ip().is_multicast()).then_some(address)
+    let usable = address.port() != 0 && !address.ip().is_unspecified() && !address.ip().is_multicast();
+    usable.then(|| way.to(address))
 }
 
 #[derive(Default)]

@@ -29,6 +29,7 @@ fn what_we_write_is_what_we_read() {
     let candidates = ["192.0.2.1:5000".parse().unwrap(), "[2001:db8::1]:5000".parse().unwrap()];
     let head = Head {
         tcp_candidates: &[],
+        active_tcp: false,
         session_id: 1,
         version: 2,
         ice_lite: true,
@@ -59,7 +60,7 @@ fn candidates() {
     );
     for bad in [
         "candidate:1 2 udp 1 127.0.0.1 7882 typ host",
-        "candidate:1 1 tcp 1 127.0.0.1 7882 typ host tcptype passive",
+        "candidate:1 1 tcp 1 127.0.0.1 9 typ host tcptype active",
         "candidate:1 1 udp 1 0b1f.local 7882 typ host",
         "candidate:1 1 udp 1 127.0.0.1 0 typ host",
         "candidate:1 1 udp 1 0.0.0.0 1 typ host",

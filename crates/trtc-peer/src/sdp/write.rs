@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 const UDP_HOST: u32 = 126;
 /// Less than any of UDP (RFC 6544 4.2); the value of libwebrtc.
 const TCP_HOST: u32 = 90;
+const ACTIVE: &str = " tcptype active";
 
 /// What a description says about the transport.
 pub(crate) struct Head<'a> {
@@ -21,6 +22,7 @@ pub(crate) struct Head<'a> {
     pub setup: &'a str,
     pub candidates: &'a [SocketAddr],
     pub tcp_candidates: &'a [SocketAddr],
+    pub active_tcp: bool,
 }
 
 /// The whole text.
@@ -88,11 +90,16 @@ fn write_transport(out: &mut String, head: &Head<'_>, section: &Section, first: 
             foundation += 1;
             // RFC 8445 5.1.2: the first address is preferred
             let priority = (preference << 24) + ((65_535 - (foundation - 1) % 65_535) << 8) + 255;
-            let (ip, port) = (address.ip(), address.port());
+            // RFC 6544 4.5: an active candidate has no port that anybody could use
+            let port = if tail == ACTIVE { 9 } else { address.port() };
+            let ip = address.ip();
             write!(out, "a=candidate:{foundation} 1 {protocol} {priority} {ip} {port} typ host{tail}\r\n")
         };
         head.candidates.iter().try_for_each(|address| candidate(address, UDP_HOST, "udp", ""))?;
         head.tcp_candidates.iter().try_for_each(|address| candidate(address, TCP_HOST, "tcp", " tcptype passive"))?;
+        if head.active_tcp {
+            head.candidates.iter().try_for_each(|address| candidate(address, TCP_HOST, "tcp", ACTIVE))?;
+        }
         if !head.candidates.is_empty() {
             out.write_str("a=end-of-candidates\r\n")?;
         }

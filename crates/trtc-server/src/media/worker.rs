@@ -41,6 +41,7 @@ impl Worker {
             ice: IceRole::Lite,
             local_candidates,
             tcp_candidates,
+            active_tcp: false,
             answer_setup: Setup::Passive,
             transport_cc: true,
             remb: false,

@@ -1,0 +1,135 @@
+//! TCP connections that a machine opens for its datagrams: active candidates of RFC 6544, and TURN over TCP. A connection is an
+//! address with its [`Way`]; the first STUN message to it opens it, and another one opens it again after it broke.
+use crate::frames::{CHUNK, KERNEL_OUTPUT, Output, next_frame, next_turn};
+use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
+use socket2::SockRef;
+use std::io::{self, ErrorKind, Read as _};
+use std::net::SocketAddr;
+use trtc_types::way::{Way, plain};
+
+/// Connections of one machine at the same time: a server chooses the candidates.
+const STREAMS_MAX: usize = 16;
+
+/// All connections of one machine.
+#[derive(Default)]
+pub(crate) struct Streams {
+    open: Vec<Stream>,
+    scratch: Vec<u8>,
+    /// Something may be read or written without waiting.
+    pub ready: bool,
+}
+
+struct Stream {
+    /// Index of the UDP socket that it stands beside.
+    socket: usize,
+    to: SocketAddr,
+    tcp: TcpStream,
+    connected: bool,
+    input: Vec<u8>,
+    output: Output,
+}
+
+impl Streams {
+    /// Queues a datagram. One that finds no connection is lost, unless it can open one.
+    pub fn push(&mut self, registry: &Registry, token: Token, socket: usize, to: SocketAddr, datagram: &[u8]) {
+        let known = self.open.iter().position(|stream| stream.socket == socket && stream.to == to);
+        let is_stun = datagram.first().is_some_and(|first| *first < 4);
+        if known.is_none() && (!is_stun || self.open.len() >= STREAMS_MAX) {
+            return;
+        }
+        let at = known.unwrap_or_else(|| match Stream::open(registry, token, socket, to) {
+            Ok(stream) => {
+                self.open.push(stream);
+                self.open.len() - 1
+            }
+            Err(e) => {
+                log::debug!("no TCP connection to {}: {e}", plain(to));
+                usize::MAX
+            }
+        });
+        if let Some(stream) = self.open.get_mut(at) {
+            // A full queue drops, as a full path does.
+            let _ =
+                if Way::of(to) == Way::Tcp { stream.output.push_frame(datagram) } else { stream.output.push(datagram) };
+            self.ready = true;
+        }
+    }
+
+    /// Writes and reads what can be without waiting; `f` takes what came, with its socket and its sender.
+    pub fn drive(&mut self, registry: &Registry, mut f: impl FnMut(usize, SocketAddr, &mut [u8])) {
+        self.ready = false;
+        let mut at = 0;
+        while at < self.open.len() {
+            match self.open[at].drive(&mut self.scratch, &mut f) {
+                Ok(more) => {
+                    self.ready |= more;
+                    at += 1;
+                }
+                Err(e) => {
+                    let mut stream = self.open.swap_remove(at);
+                    log::debug!("the TCP connection to {} ended: {e}", plain(stream.to));
+                    let _ = registry.deregister(&mut stream.tcp);
+                }
+            }
+        }
+    }
+
+    /// Closes all.
+    pub fn close(&mut self, registry: &Registry) {
+        for mut stream in self.open.drain(..) {
+            let _ = registry.deregister(&mut stream.tcp);
+        }
+    }
+}
+
+impl Stream {
+    fn open(registry: &Registry, token: Token, socket: usize, to: SocketAddr) -> io::Result<Self> {
+        let mut tcp = TcpStream::connect(plain(to))?;
+        registry.register(&mut tcp, token, Interest::READABLE | Interest::WRITABLE)?;
+        let _ = tcp.set_nodelay(true);
+        let _ = SockRef::from(&tcp).set_send_buffer_size(KERNEL_OUTPUT);
+        Ok(Self { socket, to, tcp, connected: false, input: Vec::new(), output: Output::default() })
+    }
+
+    /// Returns whether more may be there to read.
+    fn drive(&mut self, scratch: &mut Vec<u8>, f: &mut impl FnMut(usize, SocketAddr, &mut [u8])) -> io::Result<bool> {
+        if !self.connected {
+            if let Some(error) = self.tcp.take_error()? {
+                return Err(error);
+            }
+            match self.tcp.peer_addr() {
+                Ok(_) => self.connected = true,
+                Err(e) if e.kind() == ErrorKind::NotConnected => return Ok(false),
+                Err(e) => return Err(e),
+            }
+        }
+        if !self.output.is_empty() {
+            self.output.write(&mut self.tcp)?;
+        }
+        scratch.clear();
+        scratch.append(&mut self.input);
+        let have = scratch.len();
+        scratch.resize(have + CHUNK, 0);
+        let count = match self.tcp.read(&mut scratch[have..]) {
+            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+            Ok(count) => count,
+            Err(e) if e.kind() == ErrorKind::WouldBlock || e.kind() == ErrorKind::Interrupted => {
+                self.input.extend_from_slice(&scratch[..have]);
+                return Ok(e.kind() == ErrorKind::Interrupted);
+            }
+            Err(e) => return Err(e),
+        };
+        scratch.truncate(have + count);
+        let next = if Way::of(self.to) == Way::Tcp { next_frame } else { next_turn };
+        let mut used = 0;
+        while let Some(frame) = next(scratch, used).map_err(|()| io::Error::from(ErrorKind::InvalidData))? {
+            used = frame.end;
+            if !frame.is_empty() {
+                f(self.socket, self.to, &mut scratch[frame]);
+            }
+        }
+        self.input.extend_from_slice(&scratch[used..]);
+        Ok(true)
+    }
+}
