@@ -1,8 +1,9 @@
 //! `recvmmsg` and `sendmmsg`, which have no safe wrapper among our dependencies: the only file of this crate with `unsafe`.
 use super::queue::Slot;
 use super::{BATCH, BatchCounters, DATAGRAM_MAX, QUEUE, Receiver, UdpSocket, canonical};
+use std::ffi::c_int;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::fd::AsRawFd;
 
 /// `UDP_MAX_SEGMENTS` of every kernel that can cut.
@@ -26,6 +27,18 @@ pub(super) fn enlarge_buffers(socket: &UdpSocket) {
     }
 }
 
+/// The kernel tells with each datagram which of our addresses it came to. Best effort.
+pub(super) fn tell_destinations(socket: &UdpSocket, v6: bool) {
+    let (level, option) =
+        if v6 { (libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO) } else { (libc::IPPROTO_IP, libc::IP_PKTINFO) };
+    let on: c_int = 1;
+    // SAFETY: as in `enlarge_buffers`.
+    unsafe {
+        let length = size_of::<c_int>() as libc::socklen_t;
+        libc::setsockopt(socket.as_raw_fd(), level, option, (&raw const on).cast(), length);
+    }
+}
+
 #[cfg(test)]
 pub(super) fn without_checksum(socket: &UdpSocket) {
     let on: libc::c_int = 1;
@@ -44,30 +57,39 @@ impl Receiver {
         Self {
             buffers: vec![0; BATCH * DATAGRAM_MAX],
             names: vec![no_name(); BATCH],
+            controls: vec![Control::empty(); BATCH],
             counters: BatchCounters::default(),
         }
     }
 
-    /// Takes at most one batch. Returns how many datagrams came, those that were too long included.
+    /// Takes at most one batch; `f` gets the sender, the address of ours that it wrote to where the socket tells it, and the
+    /// datagram. Returns how many datagrams came, those that were too long included.
     ///
     /// # Errors
     /// Those of `recvmmsg`; an empty socket is `Ok(0)`.
-    pub fn receive(&mut self, socket: &UdpSocket, mut f: impl FnMut(SocketAddr, &mut [u8])) -> io::Result<usize> {
+    pub fn receive(
+        &mut self,
+        socket: &UdpSocket,
+        mut f: impl FnMut(SocketAddr, Option<IpAddr>, &mut [u8]),
+    ) -> io::Result<usize> {
         let base = self.buffers.as_mut_ptr();
         let mut vectors: [libc::iovec; BATCH] = std::array::from_fn(|i| libc::iovec {
             // SAFETY: `buffers` holds BATCH * DATAGRAM_MAX bytes and i < BATCH, so the result stays inside it.
             iov_base: unsafe { base.add(i * DATAGRAM_MAX) }.cast(),
             iov_len: DATAGRAM_MAX,
         });
-        let names = self.names.as_mut_ptr();
+        let (names, controls) = (self.names.as_mut_ptr(), self.controls.as_mut_ptr());
         let mut vectors = vectors.each_mut();
         let mut headers: [libc::mmsghdr; BATCH] = std::array::from_fn(|i| {
-            // SAFETY: `names` holds BATCH elements, and i < BATCH.
-            let name = unsafe { names.add(i) };
-            header(name, size_of::<libc::sockaddr_in6>(), std::slice::from_mut(vectors[i]))
+            // SAFETY: `names` and `controls` hold BATCH elements each, and i < BATCH.
+            let (name, control) = unsafe { (names.add(i), controls.add(i)) };
+            let mut header = header(name, size_of::<libc::sockaddr_in6>(), std::slice::from_mut(vectors[i]));
+            header.msg_hdr.msg_control = control.cast();
+            header.msg_hdr.msg_controllen = size_of::<Control>() as _;
+            header
         });
-        // SAFETY: every header points to one iovec over its own part of `buffers` and to its own name; all of them outlive
-        // the call and are not touched by Rust code during it.
+        // SAFETY: every header points to one iovec over its own part of `buffers`, to its own name and to its own control
+        // buffer; all of them outlive the call and are not touched by Rust code during it.
         let taken = unsafe {
             libc::recvmmsg(
                 socket.as_raw_fd(),
@@ -96,7 +118,7 @@ impl Receiver {
                 Some(from) if whole => {
                     self.counters.datagrams += 1;
                     self.counters.bytes += length as u64;
-                    f(from, &mut buffer[..length]);
+                    f(from, destination(&header.msg_hdr), &mut buffer[..length]);
                 }
                 _ => self.counters.dropped += 1,
             }
@@ -110,7 +132,8 @@ pub(super) fn send(socket: &UdpSocket, slots: &[Slot], trains: &[usize]) -> io::
     let count = trains.len().min(BATCH);
     let mut names = [no_name(); BATCH];
     let mut lengths = [0; BATCH];
-    let mut segments = [Segment::none(); BATCH];
+    let mut controls = [Control::empty(); BATCH];
+    let mut control_lengths = [0; BATCH];
     let mut vectors = [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; QUEUE];
     for (vector, Slot { data, .. }) in vectors.iter_mut().zip(slots) {
         *vector = libc::iovec { iov_base: data.as_ptr().cast_mut().cast(), iov_len: data.len() };
@@ -118,21 +141,23 @@ pub(super) fn send(socket: &UdpSocket, slots: &[Slot], trains: &[usize]) -> io::
     let mut first = 0;
     for (i, &datagrams) in trains[..count].iter().enumerate() {
         (names[i], lengths[i]) = name_of(&slots[first].to);
-        segments[i] = Segment::of(slots[first].data.len());
+        // A single datagram may be longer, but is not cut.
+        let segment = (datagrams > 1).then_some(slots[first].data.len() as u16);
+        control_lengths[i] = controls[i].fill(segment, slots[first].source, slots[first].to.is_ipv6());
         first += datagrams;
     }
-    let (names, segments) = (names.as_mut_ptr(), segments.as_mut_ptr());
+    let (names, controls) = (names.as_mut_ptr(), controls.as_mut_ptr());
     let mut vectors = &mut vectors[..];
     let mut headers: [libc::mmsghdr; BATCH] = std::array::from_fn(|i| {
         let datagrams = trains[..count].get(i).copied().unwrap_or(0);
         let (train, rest) = std::mem::take(&mut vectors).split_at_mut(datagrams);
         vectors = rest;
-        // SAFETY: `names` and `segments` hold BATCH elements each, and i < BATCH.
-        let (name, segment) = unsafe { (names.add(i), segments.add(i)) };
+        // SAFETY: `names` and `controls` hold BATCH elements each, and i < BATCH.
+        let (name, control) = unsafe { (names.add(i), controls.add(i)) };
         let mut header = header(name, lengths[i], train);
-        if datagrams > 1 {
-            header.msg_hdr.msg_control = segment.cast();
-            header.msg_hdr.msg_controllen = size_of::<Segment>() as _;
+        if control_lengths[i] > 0 {
+            header.msg_hdr.msg_control = control.cast();
+            header.msg_hdr.msg_controllen = control_lengths[i] as _;
         }
         header
     });
@@ -144,30 +169,80 @@ pub(super) fn send(socket: &UdpSocket, slots: &[Slot], trains: &[usize]) -> io::
     if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(sent as usize) }
 }
 
-/// The control message that tells where to cut a train.
+/// Room for the control messages of one datagram or train: an address, and where to cut.
 #[derive(Clone, Copy)]
-#[repr(C)]
-struct Segment {
-    header: libc::cmsghdr,
-    bytes: u16,
+#[repr(C, align(8))]
+pub(super) struct Control([u8; 64]);
+
+impl Control {
+    const fn empty() -> Self {
+        Self([0; 64])
+    }
+
+    /// Writes where to cut a train and which address of ours it leaves from; returns the length.
+    fn fill(&mut self, segment: Option<u16>, source: Option<IpAddr>, v6: bool) -> usize {
+        let mut used = 0;
+        if let Some(bytes) = segment {
+            used = self.append(used, libc::SOL_UDP, libc::UDP_SEGMENT, &bytes.to_ne_bytes());
+        }
+        match source {
+            // in6_pktinfo: the address, then the interface: any.
+            Some(ip) if v6 => {
+                let octets = match ip {
+                    IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
+                    IpAddr::V6(v6) => v6.octets(),
+                };
+                let mut info = [0; 20];
+                info[..16].copy_from_slice(&octets);
+                self.append(used, libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, &info)
+            }
+            // in_pktinfo: any interface, the source address, and one that counts for nothing here.
+            Some(IpAddr::V4(v4)) => {
+                let mut info = [0; 12];
+                info[4..8].copy_from_slice(&v4.octets());
+                self.append(used, libc::IPPROTO_IP, libc::IP_PKTINFO, &info)
+            }
+            Some(IpAddr::V6(_)) | None => used,
+        }
+    }
+
+    /// Appends a control message (cmsg(3)); returns the new length.
+    fn append(&mut self, at: usize, level: c_int, kind: c_int, data: &[u8]) -> usize {
+        // SAFETY: CMSG_LEN and CMSG_SPACE only compute.
+        let (length, space) =
+            unsafe { (libc::CMSG_LEN(data.len() as _) as usize, libc::CMSG_SPACE(data.len() as _) as usize) };
+        let head = libc::cmsghdr { cmsg_len: length as _, cmsg_level: level, cmsg_type: kind };
+        let room = &mut self.0[at..at + space];
+        // SAFETY: `room` begins where cmsghdr is aligned (`at` is 0 or a sum of CMSG_SPACE), and is longer than one.
+        unsafe { room.as_mut_ptr().cast::<libc::cmsghdr>().write(head) };
+        room[length - data.len()..length].copy_from_slice(data);
+        at + space
+    }
 }
 
-impl Segment {
-    const fn none() -> Self {
-        // SAFETY: a C struct of integers; all zero bits are a valid value.
-        unsafe { std::mem::zeroed() }
+/// Which of our addresses a datagram came to.
+fn destination(header: &libc::msghdr) -> Option<IpAddr> {
+    // SAFETY: the header is one that recvmmsg filled; its control buffer is alive, and CMSG_FIRSTHDR and CMSG_NXTHDR stay in it.
+    let mut at = unsafe { libc::CMSG_FIRSTHDR(header) };
+    while !at.is_null() {
+        // SAFETY: `at` points to a whole cmsghdr, whose data is of its kind; reads are unaligned.
+        unsafe {
+            let data = libc::CMSG_DATA(at);
+            match ((*at).cmsg_level, (*at).cmsg_type) {
+                (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
+                    let info = data.cast::<libc::in_pktinfo>().read_unaligned();
+                    return Some(Ipv4Addr::from(info.ipi_spec_dst.s_addr.to_ne_bytes()).into());
+                }
+                (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
+                    let info = data.cast::<libc::in6_pktinfo>().read_unaligned();
+                    return Some(IpAddr::from(info.ipi6_addr.s6_addr).to_canonical());
+                }
+                _ => {}
+            }
+            at = libc::CMSG_NXTHDR(header, at);
+        }
     }
-
-    fn of(bytes: usize) -> Self {
-        let mut segment = Self::none();
-        // SAFETY: CMSG_LEN only computes.
-        segment.header.cmsg_len = unsafe { libc::CMSG_LEN(size_of::<u16>() as libc::c_uint) } as _;
-        segment.header.cmsg_level = libc::SOL_UDP;
-        segment.header.cmsg_type = libc::UDP_SEGMENT;
-        // A single datagram may be longer, but is not cut.
-        segment.bytes = bytes as u16;
-        segment
-    }
+    None
 }
 
 fn header(name: *mut libc::sockaddr_in6, name_length: usize, vectors: &mut [libc::iovec]) -> libc::mmsghdr {

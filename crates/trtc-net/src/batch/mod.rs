@@ -22,7 +22,7 @@ use mio::net::{TcpListener, UdpSocket};
 use mio::{Events, Interest, Poll, Token, Waker};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use stream::{Streams, Used};
@@ -33,6 +33,11 @@ pub const BATCH: usize = 64;
 const QUEUE: usize = 128;
 /// Longest datagram in bytes; longer ones are dropped and counted.
 pub const DATAGRAM_MAX: usize = 2048;
+
+/// Addresses of ours that are told apart.
+const LOCALS_MAX: usize = 256;
+/// In a scope id: the rest is a number of one of our addresses. Interfaces have small numbers.
+const LOCAL: u32 = 1 << 31;
 
 const SOCKET: Token = Token(0);
 const WAKE: Token = Token(1);
@@ -83,9 +88,19 @@ impl UdpBatch {
         let poll = Poll::new()?;
         poll.registry().register(&mut socket, SOCKET, Interest::READABLE)?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
+        #[cfg(target_os = "linux")]
+        if address.ip().is_unspecified() {
+            linux::tell_destinations(&socket, address.is_ipv6());
+        }
         let socket = Arc::new(socket);
         Ok(Self {
-            sender: UdpSender { socket: socket.clone(), queue: SendQueue::new(), v6: address.is_ipv6(), streams: None },
+            sender: UdpSender {
+                socket: socket.clone(),
+                queue: SendQueue::new(),
+                v6: address.is_ipv6(),
+                locals: Vec::new(),
+                streams: None,
+            },
             socket,
             receiver: Receiver::new(),
             poll,
@@ -177,7 +192,10 @@ impl UdpBatch {
             return Ok(over_tcp);
         }
         let sender = &mut self.sender;
-        let taken = self.receiver.receive(&self.socket, |from, datagram| f(sender, from, datagram))?;
+        let taken = self.receiver.receive(&self.socket, |from, local, datagram| {
+            let from = sender.label(from, local);
+            f(sender, from, datagram);
+        })?;
         self.maybe_readable = taken == BATCH;
         Ok(taken + over_tcp)
     }
@@ -255,15 +273,58 @@ pub struct UdpSender {
     socket: Arc<UdpSocket>,
     queue: SendQueue,
     v6: bool,
+    /// Addresses of ours that datagrams came to, where we are bound to all: answers leave from there.
+    locals: Vec<IpAddr>,
     streams: Option<Box<Streams>>,
 }
 
 impl UdpSender {
+    /// The sender's address, marked with ours when that is not the first of its family that anybody wrote to.
+    fn label(&mut self, from: SocketAddr, local: Option<IpAddr>) -> SocketAddr {
+        let Some(local) = local else { return from };
+        let known = self.locals.iter().position(|known| *known == local);
+        let index = known.unwrap_or(self.locals.len());
+        if index >= LOCALS_MAX || is_link_local(&from) {
+            return from;
+        }
+        if known.is_none() {
+            self.locals.push(local);
+        }
+        if self.first_local(&from) == Some(local) {
+            return from;
+        }
+        let ip = match from.ip() {
+            IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+            IpAddr::V6(v6) => v6,
+        };
+        SocketAddrV6::new(ip, from.port(), 0, LOCAL | index as u32).into()
+    }
+
+    /// An address without the mark, and ours that belongs to it.
+    fn unlabel(&self, to: SocketAddr) -> (SocketAddr, Option<IpAddr>) {
+        match to {
+            SocketAddr::V6(v6) if v6.scope_id() & LOCAL != 0 => {
+                let to = canonical(SocketAddrV6::new(*v6.ip(), v6.port(), 0, 0).into());
+                (to, self.locals.get((v6.scope_id() & !LOCAL) as usize).copied())
+            }
+            _ if is_link_local(&to) => (to, None),
+            _ => (to, self.first_local(&to)),
+        }
+    }
+
+    /// Ours for addresses of this family that have no mark.
+    fn first_local(&self, address: &SocketAddr) -> Option<IpAddr> {
+        self.locals.iter().find(|local| local.is_ipv4() == address.is_ipv4()).copied()
+    }
+
     /// Queues a datagram that `fill` writes into an empty buffer (left empty: nothing is queued). A full batch goes out at once.
     pub fn push(&mut self, to: SocketAddr, fill: impl FnOnce(&mut Vec<u8>)) {
         match &mut self.streams {
             Some(streams) if is_stream(&to) => streams.push(to, fill),
-            _ => self.queue.push(&self.socket, if self.v6 { mapped(to) } else { to }, fill),
+            _ => {
+                let (to, source) = self.unlabel(to);
+                self.queue.push_from(&self.socket, source, if self.v6 { mapped(to) } else { to }, fill);
+            }
         }
     }
 
@@ -287,6 +348,8 @@ pub struct Receiver {
     buffers: Vec<u8>,
     #[cfg(target_os = "linux")]
     names: Vec<libc::sockaddr_in6>,
+    #[cfg(target_os = "linux")]
+    controls: Vec<linux::Control>,
     /// Received so far.
     pub counters: BatchCounters,
 }
@@ -326,6 +389,11 @@ pub(crate) fn mapped(address: SocketAddr) -> SocketAddr {
         IpAddr::V4(v4) => SocketAddr::new(v4.to_ipv6_mapped().into(), address.port()),
         IpAddr::V6(_) => address,
     }
+}
+
+/// Such an address means something on one interface only, which chooses the source too.
+fn is_link_local(address: &SocketAddr) -> bool {
+    matches!(address, SocketAddr::V6(v6) if v6.ip().is_unicast_link_local())
 }
 
 /// An address in its own family.

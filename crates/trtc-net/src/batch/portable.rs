@@ -2,7 +2,7 @@
 use super::queue::Slot;
 use super::{BATCH, BatchCounters, DATAGRAM_MAX, Receiver, UdpSocket, canonical};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// No trains.
 pub(super) const TRAIN_MAX: usize = 1;
@@ -18,7 +18,11 @@ impl Receiver {
     ///
     /// # Errors
     /// Those of `recvfrom`; an empty socket is `Ok(0)`.
-    pub fn receive(&mut self, socket: &UdpSocket, mut f: impl FnMut(SocketAddr, &mut [u8])) -> io::Result<usize> {
+    pub fn receive(
+        &mut self,
+        socket: &UdpSocket,
+        mut f: impl FnMut(SocketAddr, Option<IpAddr>, &mut [u8]),
+    ) -> io::Result<usize> {
         let mut taken = 0;
         while taken < BATCH {
             self.counters.calls += 1;
@@ -27,7 +31,7 @@ impl Receiver {
                     taken += 1;
                     self.counters.datagrams += 1;
                     self.counters.bytes += length as u64;
-                    f(canonical(from), &mut self.buffers[..length]);
+                    f(canonical(from), None, &mut self.buffers[..length]);
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
                 // Some systems report an unreachable peer, or a datagram that was too long, here.
@@ -43,7 +47,7 @@ impl Receiver {
 
 pub(super) fn send(socket: &UdpSocket, slots: &[Slot], _: &[usize]) -> io::Result<usize> {
     match slots.first() {
-        Some(Slot { to, data }) => socket.send_to(data, *to).map(|_| 1),
+        Some(Slot { to, data, .. }) => socket.send_to(data, *to).map(|_| 1),
         None => Ok(0),
     }
 }

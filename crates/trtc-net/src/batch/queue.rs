@@ -3,7 +3,7 @@
 use super::{BatchCounters, DATAGRAM_MAX, QUEUE, TRAIN_MAX, send};
 use mio::net::UdpSocket;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// Bytes of a train: what fits into one datagram of IPv4 with options.
 const TRAIN_BYTES: usize = 65_000;
@@ -24,6 +24,8 @@ pub struct SendQueue {
 
 pub(super) struct Slot {
     pub(super) to: SocketAddr,
+    /// The address of ours that it leaves from, where the kernel shall not choose.
+    pub(super) source: Option<IpAddr>,
     pub(super) data: Vec<u8>,
 }
 
@@ -36,14 +38,25 @@ impl SendQueue {
 
     /// Queues a datagram; see [`super::UdpSender::push`].
     pub fn push(&mut self, socket: &UdpSocket, to: SocketAddr, fill: impl FnOnce(&mut Vec<u8>)) {
+        self.push_from(socket, None, to, fill);
+    }
+
+    /// Queues a datagram that leaves from this address of ours.
+    pub(super) fn push_from(
+        &mut self,
+        socket: &UdpSocket,
+        source: Option<IpAddr>,
+        to: SocketAddr,
+        fill: impl FnOnce(&mut Vec<u8>),
+    ) {
         if self.used == QUEUE {
             self.flush(socket);
         }
         if self.used == self.slots.len() {
-            self.slots.push(Slot { to, data: Vec::with_capacity(DATAGRAM_MAX) });
+            self.slots.push(Slot { to, source, data: Vec::with_capacity(DATAGRAM_MAX) });
         }
         let slot = &mut self.slots[self.used];
-        slot.to = to;
+        (slot.to, slot.source) = (to, source);
         slot.data.clear();
         fill(&mut slot.data);
         if slot.data.is_empty() {
@@ -64,7 +77,7 @@ impl SendQueue {
         let (first, last) = (&train[0], &train[datagrams - 1]);
         self.refusals < REFUSALS_MAX
             && datagrams < TRAIN_MAX
-            && first.to == new.to
+            && (first.to, first.source) == (new.to, new.source)
             && first.data.len() == last.data.len()
             && first.data.len() >= new.data.len()
             && first.data.len() * (datagrams + 1) <= TRAIN_BYTES

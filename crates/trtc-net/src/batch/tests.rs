@@ -86,6 +86,51 @@ fn trains_arrive_as_the_datagrams_they_were_made_of() {
     }
 }
 
+/// A socket on all addresses answers from the one that was written to: the asking sockets take nothing else.
+#[cfg(target_os = "linux")]
+#[test]
+fn answers_leave_from_the_address_that_was_asked() {
+    for (any, ours) in
+        [("0.0.0.0:0", &["127.0.0.1", "127.0.0.2", "127.0.0.3"][..]), ("[::]:0", &["127.0.0.2", "::1", "127.0.0.3"])]
+    {
+        let mut server = UdpBatch::bind(any.parse().unwrap()).unwrap();
+        let port = server.local_addr().unwrap().port();
+        let asking: Vec<std::net::UdpSocket> = ours
+            .iter()
+            .map(|ip| {
+                let own = if ip.contains(':') { "[::1]:0" } else { "127.0.0.9:0" };
+                let socket = std::net::UdpSocket::bind(own).unwrap();
+                socket.connect((*ip, port)).unwrap();
+                socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+                socket
+            })
+            .collect();
+        for round in 0..3_u8 {
+            asking.iter().for_each(|socket| assert_eq!(socket.send(&[round]).unwrap(), 1));
+            let mut senders = Vec::new();
+            while senders.len() < asking.len() {
+                server.wait(Some(Duration::from_secs(10))).unwrap();
+                server.recv(|from, _| senders.push(from)).unwrap();
+            }
+            // A train for each, in one call.
+            for (at, from) in senders.iter().enumerate() {
+                assert!(!is_stream(from) && asking.iter().any(|s| s.local_addr().unwrap().port() == from.port()));
+                (0..3).for_each(|_| server.push(*from, |out| out.extend_from_slice(&[round, at as u8, 7])));
+            }
+            let calls = server.sent().calls;
+            server.flush();
+            assert_eq!(server.sent().calls, calls + 1);
+            for socket in &asking {
+                for _ in 0..3 {
+                    let mut answer = [0; 16];
+                    assert_eq!((socket.recv(&mut answer).unwrap(), answer[0], answer[2]), (3, round, 7));
+                }
+            }
+        }
+        assert_eq!(server.sent().dropped, 0);
+    }
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn what_the_kernel_does_not_cut_goes_out_one_by_one() {

@@ -80,7 +80,7 @@ impl Client {
             return Ok(());
         }
         loop {
-            let taken = receiver.receive(socket, |from, datagram| {
+            let taken = receiver.receive(socket, |from, _, datagram| {
                 if let Some(incoming) = peer.feed(now, from, datagram) {
                     media.take(now, incoming, |_| {});
                 }

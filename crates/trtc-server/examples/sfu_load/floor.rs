@@ -34,7 +34,7 @@ pub(crate) fn measure(receivers: usize, schedule: Schedule, time: Duration) -> i
     let mut receiver = Receiver::new();
     while !sender.is_finished() {
         for socket in &sockets {
-            receiver.receive(socket, |_, _| {})?;
+            receiver.receive(socket, |_, _, _| {})?;
         }
         std::thread::sleep(LOOK_INTERVAL);
     }
