@@ -1,19 +1,22 @@
 //! Log lines on standard error. `TRTC_LOG` is `off`, `error`, `warn`, `info`, `debug` or `trace` and goes before everything else;
-//! the default is `warn`. A place in the code that has much to say is cut to [`LINES_A_SECOND`], and what was cut is counted, so
-//! that no client fills a disk.
+//! the default is `warn`. A line begins with whom it is about, up to the first `: `. What one of them makes a place in the code
+//! say is cut to [`LINES_A_SECOND`], so that no client fills a disk, nor hides what is said about others.
 use log::{LevelFilter, Log, Metadata, Record};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
 use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
-/// Lines of one place.
-const LINES_A_SECOND: u32 = 20;
+/// Lines of one place about one client.
+const LINES_A_SECOND: u32 = 5;
+/// Lines of all: also the most that a second is remembered of.
+const ALL_A_SECOND: usize = 500;
 
 static START: OnceLock<Instant> = OnceLock::new();
-static LOGGER: Stderr = Stderr { json: AtomicBool::new(false), places: Mutex::new(BTreeMap::new()) };
+static LOGGER: Stderr = Stderr { json: AtomicBool::new(false), limit: Mutex::new(None) };
 
 /// Installs the logger; the first call wins.
 pub fn install() {
@@ -35,14 +38,18 @@ fn wanted() -> Option<LevelFilter> {
 
 struct Stderr {
     json: AtomicBool,
-    /// Lines of this second by place: its target and line.
-    places: Mutex<BTreeMap<(String, u32), Place>>,
+    limit: Mutex<Option<Limit>>,
 }
 
-#[derive(Clone, Copy)]
-struct Place {
+/// What was said this second.
+struct Limit {
     since: Instant,
-    lines: u32,
+    shown: usize,
+    /// Lines by place and subject. Keys are hashes: a name that collides with another one cannot be found.
+    lines: HashMap<u64, u32>,
+    hasher: RandomState,
+    /// Lines cut since the last one that was shown.
+    cut: u64,
 }
 
 /// A JSON line.
@@ -53,26 +60,36 @@ struct Line<'a> {
     target: &'a str,
     message: String,
     #[serde(skip_serializing_if = "is_zero")]
-    suppressed: u32,
+    suppressed: u64,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
-fn is_zero(count: &u32) -> bool {
+fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
-impl Stderr {
-    /// How many lines were cut since the last one of this place; `None` for a line to be cut.
-    fn admit(&self, target: &str, line: u32, now: Instant) -> Option<u32> {
-        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = places.entry((target.to_owned(), line)).or_insert(Place { since: now, lines: 0 });
-        let mut cut = 0;
-        if now.saturating_duration_since(place.since).as_secs() >= 1 {
-            cut = place.lines.saturating_sub(LINES_A_SECOND);
-            *place = Place { since: now, lines: 0 };
+impl Limit {
+    fn new(now: Instant) -> Self {
+        Self { since: now, shown: 0, lines: HashMap::new(), hasher: RandomState::new(), cut: 0 }
+    }
+
+    /// How many lines were cut since the last one shown; `None` for a line to be cut.
+    fn admit(&mut self, place: (&str, u32), message: &str, now: Instant) -> Option<u64> {
+        if now.saturating_duration_since(self.since) >= Duration::from_secs(1) {
+            self.since = now;
+            self.shown = 0;
+            self.lines.clear();
         }
-        place.lines = place.lines.saturating_add(1);
-        (place.lines <= LINES_A_SECOND).then_some(cut)
+        let subject = message.split_once(": ").map_or("", |(subject, _)| subject);
+        let key = self.hasher.hash_one((place, subject));
+        let said = self.lines.get(&key).copied().unwrap_or(0);
+        if said >= LINES_A_SECOND || self.shown >= ALL_A_SECOND {
+            self.cut += 1;
+            return None;
+        }
+        self.lines.insert(key, said + 1);
+        self.shown += 1;
+        Some(std::mem::take(&mut self.cut))
     }
 }
 
@@ -86,14 +103,18 @@ impl Log for Stderr {
         if !self.enabled(record.metadata()) {
             return;
         }
-        let (target, level) = (record.target(), record.level());
+        let (target, level, now) = (record.target(), record.level(), Instant::now());
+        let message = record.args().to_string();
         let suppressed = match level {
             // Asked for, by somebody who wants them all.
             log::Level::Debug | log::Level::Trace => Some(0),
-            _ => self.admit(target, record.line().unwrap_or(0), Instant::now()),
+            _ => {
+                let mut limit = self.limit.lock().unwrap_or_else(PoisonError::into_inner);
+                let limit = limit.get_or_insert_with(|| Limit::new(now));
+                limit.admit((target, record.line().unwrap_or(0)), &message, now)
+            }
         };
         let Some(suppressed) = suppressed else { return };
-        let message = record.args().to_string();
         let line = if self.json.load(Ordering::Relaxed) {
             let time = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
             let line = Line { time, level: level.as_str(), target, message, suppressed };
@@ -115,14 +136,27 @@ impl Log for Stderr {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
-    fn a_place_with_much_to_say_is_cut_and_says_so() {
-        let (logger, start) = (Stderr { json: AtomicBool::new(false), places: Mutex::default() }, Instant::now());
-        let shown = (0..100).filter(|_| logger.admit("a", 1, start).is_some()).count();
-        assert_eq!(shown, LINES_A_SECOND as usize);
-        assert_eq!(logger.admit("b", 1, start), Some(0), "other places are free");
-        assert_eq!(logger.admit("a", 1, start + Duration::from_secs(1)), Some(80));
+    fn what_one_client_causes_is_cut_and_says_so() {
+        let start = Instant::now();
+        let mut limit = Limit::new(start);
+        let mut shown = |place, message: &str| limit.admit(place, message, start);
+        let flood = (0..1000).filter(|n| shown(("a", 1), &format!("\"mallory\": nonsense {n}")).is_some()).count();
+        assert_eq!(flood, LINES_A_SECOND as usize);
+        assert_eq!(shown(("a", 1), "\"alice\": nonsense"), Some(995), "others are heard");
+        assert_eq!(shown(("a", 2), "\"mallory\": leaves"), Some(0), "and so is what else there is to say of him");
+        assert_eq!(shown(("a", 1), "\"mallory\": nonsense"), None);
+        let later = start + Duration::from_secs(1);
+        assert_eq!(limit.admit(("a", 1), "\"mallory\": nonsense", later), Some(1));
+    }
+
+    #[test]
+    fn many_names_are_bounded_too() {
+        let start = Instant::now();
+        let mut limit = Limit::new(start);
+        let shown =
+            (0..100_000).filter(|n| limit.admit(("a", 1), &format!("user {n}: joins"), start).is_some()).count();
+        assert_eq!((shown, limit.lines.len(), limit.cut), (ALL_A_SECOND, ALL_A_SECOND, 100_000 - ALL_A_SECOND as u64));
     }
 }

@@ -216,7 +216,7 @@ impl Connection {
                     }
                     Ok(_) => (&metrics.signal_floods, (close::POLICY, "too many signal messages")),
                     Err(e) => {
-                        log::warn!("member {}: malformed frame: {e}", self.wire.member);
+                        log::debug!("member {}: malformed frame: {e}", self.wire.member);
                         (&metrics.bad_frames, (close::PROTOCOL, "the frame is not a SignalRequest"))
                     }
                 }

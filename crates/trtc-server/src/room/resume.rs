@@ -63,7 +63,7 @@ impl Room {
         if !may_resume || member.state == State::Joined || member.health.closed {
             return self.remove(wire.member, DisconnectReason::SignalClose, None);
         }
-        log::info!("member {}: {:?} has lost its signalling", wire.member, member.identity());
+        log::info!("room {:?} {:?}: has lost its signalling", self.name, member.identity());
         Metrics::add(&self.shared.metrics.signals_lost);
         member.line.lose(self.now);
     }
@@ -89,7 +89,7 @@ impl Room {
             let _ = reply.send(None);
             return;
         };
-        log::info!("member {key}: {:?} resumes", member.identity());
+        log::info!("room {:?} {:?}: resumes", self.name, member.identity());
         member.line.take_over(socket, outbox);
         if member.health.failed_at().is_some() {
             member.health = Health { recovering: Some(now + RECOVERY_TIMEOUT), ..Health::default() };

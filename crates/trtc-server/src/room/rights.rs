@@ -146,7 +146,10 @@ impl Room {
             member.touch();
         });
         self.rights_changed(key);
-        log::info!("member {key}: is {} with privileges {}", role_name(role), rights.privileges.0);
+        if let Some(member) = self.members.get(&key) {
+            let (name, identity) = (&self.name, member.identity());
+            log::info!("room {name:?} {identity:?}: is {} with privileges {}", role_name(role), rights.privileges.0);
+        }
         Ok(RoleResponse { role: role as i32, privileges: rights.privileges.0 })
     }
 

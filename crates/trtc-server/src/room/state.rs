@@ -33,7 +33,7 @@ pub const FULL: Refused = "the room takes no more members";
 pub struct Room {
     pub(super) shared: Arc<Shared>,
     pub(super) members: BTreeMap<MemberKey, Member>,
-    name: RoomName,
+    pub(super) name: RoomName,
     key: RoomKey,
     sid: String,
     created_unix_ms: u64,
@@ -169,7 +169,7 @@ impl Room {
             );
         }
         let member = Member::new(&joiner, crate::ids::participant_sid(), now);
-        log::info!("room {:?}: {:?} joins as {}", self.name, member.identity(), member.sid);
+        log::info!("room {:?} {:?}: joins as {}", self.name, member.identity(), member.sid);
         let subscribes = member.pass.grant.subscribes();
         let add = MediaCommand::AddMember {
             room: self.key,
@@ -300,13 +300,13 @@ impl Room {
                 if primary && member.state == State::Joined {
                     member.state = State::Active;
                     member.touch();
-                    log::info!("room {:?}: {:?} is connected", self.name, member.identity());
+                    log::info!("room {:?} {:?}: is connected", self.name, member.identity());
                     self.tell_all(key);
                 }
             }
             MediaEvent::Failed { publisher, reason } => {
                 let which = if publisher { "publisher" } else { "subscriber" };
-                log::info!("room {:?}: {:?}: {which} connection failed: {reason}", self.name, member.identity());
+                log::info!("room {:?} {:?}: {which} connection failed: {reason}", self.name, member.identity());
                 if reason.contains("answered") {
                     Metrics::add(&self.shared.metrics.answer_timeouts);
                     let last = Some((Action::Reconnect, "an offer was not answered in time"));
@@ -317,7 +317,7 @@ impl Room {
             }
             MediaEvent::BadSdp { publisher, reason } => {
                 Metrics::add(&self.shared.metrics.bad_sdp);
-                log::warn!("room {:?}: {:?}: unusable description: {reason}", self.name, member.identity());
+                log::warn!("room {:?} {:?}: unusable description: {reason}", self.name, member.identity());
                 if publisher {
                     self.refuse(
                         key,
@@ -350,7 +350,7 @@ impl Room {
         last_words: Option<(Action, &'static str)>,
     ) {
         let Some(mut member) = self.members.remove(&key) else { return };
-        log::info!("room {:?}: {:?} leaves: {reason:?}", self.name, member.identity());
+        log::info!("room {:?} {:?}: leaves: {reason:?}", self.name, member.identity());
         Metrics::add(&self.shared.metrics.leaves);
         self.shared.count_members(-1);
         self.tell_media_of_removal(key);
