@@ -3,6 +3,7 @@ use crate::clock::Wall;
 use crate::outbound::Outbound;
 use crate::publish::Publish;
 use crate::receive::Receive;
+use crate::relay::Relays;
 use crate::stats::MemberStats;
 use crate::{Delivery, EncodedAudio, MemberConfig};
 use std::collections::VecDeque;
@@ -29,6 +30,7 @@ pub(crate) struct Core {
     peers: Option<[Peer; SOCKETS]>,
     /// Sockets were asked for; the session waits.
     opening: bool,
+    relays: Relays,
     publish: Publish,
     receive: Receive,
     pub actions: VecDeque<NetAction>,
@@ -54,6 +56,7 @@ impl Core {
             identity,
             peers: None,
             opening: false,
+            relays: Relays::default(),
             publish: Publish::new(Wall::new(now, unix)),
             receive: Receive::new(),
             actions: VecDeque::new(),
@@ -72,6 +75,12 @@ impl Core {
                 self.opening = false;
                 log::error!("{reason}");
                 self.session.transport_failed(now, Target::Subscriber);
+            }
+            Input::ServerFound { tag, address } => {
+                let server = address.and_then(|address| self.relays.found(tag, address));
+                for (peer, server) in self.peers.iter_mut().flatten().zip(server.iter().cycle()) {
+                    peer.add_turn_server(now, server.clone());
+                }
             }
             Input::SocketOpened(ip) => {
                 self.use_address(ip);
@@ -273,10 +282,11 @@ impl Core {
             }
             Action::CloseSocket => self.actions.push_back(NetAction::CloseWebSocket),
             Action::SendSignal(message) => self.actions.push_back(NetAction::SendWebSocket(message)),
-            Action::OpenTransports { .. } => {
+            Action::OpenTransports { ice_servers } => {
                 self.close_peers(now);
                 self.opening = true;
                 self.actions.push_back(NetAction::OpenUdp);
+                self.actions.extend(self.relays.replace(&ice_servers));
             }
             Action::Event(event) => self.event(now, event),
             Action::RemoveTrack { cid } => {

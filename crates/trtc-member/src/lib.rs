@@ -13,6 +13,7 @@ mod outbound;
 mod pacer;
 mod publish;
 mod receive;
+mod relay;
 mod stats;
 mod stream;
 

@@ -1,6 +1,7 @@
 //! The process-wide `trtc-net` thread: the sockets and timers of all memberships. It starts with the first machine and ends after
 //! the last; [`shutdown`] joins it, so that a library that holds it can be unloaded.
 use crate::batch::{BATCH, Receiver, SendQueue, bind, mapped};
+use crate::found::{Found, source_address};
 use crate::streams::Streams;
 use crate::url::ServerUrl;
 use crate::websocket::{Progress, WebSocket};
@@ -34,6 +35,13 @@ pub trait Machine: Send + Sync {
 pub enum Input<'a> {
     /// Answer to [`NetAction::OpenUdp`]: the addresses that others can reach, by socket; or why there are none.
     UdpOpened(Result<[SocketAddr; SOCKETS], String>),
+    /// Answer to [`NetAction::FindServer`].
+    ServerFound {
+        /// As asked.
+        tag: u32,
+        /// Where, with its way; none: there is no such name.
+        address: Option<SocketAddr>,
+    },
     /// The WebSocket is open; by now media leaves from this address.
     SocketOpened(IpAddr),
     /// The way to the WebSocket's server starts at another address than when it was opened.
@@ -72,6 +80,17 @@ pub enum NetAction {
         to: SocketAddr,
         /// Its bytes.
         data: Bytes,
+    },
+    /// Resolves the name of a server that datagrams will go to.
+    FindServer {
+        /// Comes back with the answer.
+        tag: u32,
+        /// Name or IP address; also the name that its certificate must bear.
+        host: String,
+        /// Port.
+        port: u16,
+        /// How it is reached.
+        way: Way,
     },
     /// Opens a WebSocket in place of the present one.
     OpenWebSocket {
@@ -206,6 +225,7 @@ struct Shared {
 struct Inbox {
     new: Vec<(u32, Arc<dyn Machine>)>,
     woken: Vec<u32>,
+    found: Vec<(u32, Found)>,
 }
 
 const WAKE: Token = Token(usize::MAX);
@@ -234,6 +254,7 @@ struct Slot {
     /// Edge-triggered readiness that was not used up.
     readable: [bool; SOCKETS],
     streams: Streams,
+    found: Vec<Found>,
     websocket: Option<WebSocket>,
     websocket_ready: bool,
     /// Our address on the way to the WebSocket's server.
@@ -291,12 +312,18 @@ impl Driver {
     }
 
     fn take_inbox(&mut self) {
-        let Inbox { new, woken } = std::mem::take(&mut *self.shared.inbox.lock());
+        let Inbox { new, woken, found } = std::mem::take(&mut *self.shared.inbox.lock());
         for (id, machine) in new {
             self.slots.insert(id, Slot::new(machine));
         }
         for id in woken {
             if let Some(slot) = self.slots.get_mut(&id) {
+                slot.dirty = true;
+            }
+        }
+        for (id, found) in found {
+            if let Some(slot) = self.slots.get_mut(&id) {
+                slot.found.push(found);
                 slot.dirty = true;
             }
         }
@@ -334,6 +361,9 @@ impl Driver {
             self.receive(slot, index);
         }
         drive_streams(slot, self.poll.registry());
+        for found in std::mem::take(&mut slot.found) {
+            slot.found(found);
+        }
         let websocket_due =
             slot.websocket.as_ref().and_then(WebSocket::deadline).is_some_and(|at| at <= Instant::now());
         slot.websocket_ready |= websocket_due;
@@ -380,7 +410,7 @@ impl Driver {
             let now = Instant::now();
             let taken = self
                 .receiver
-                .receive(socket, |from, data| machine.input(now, Input::Datagram { socket: index, from, data }));
+                .receive(socket, |from, _, data| machine.input(now, Input::Datagram { socket: index, from, data }));
             if taken.unwrap_or(0) < BATCH {
                 slot.readable[index] = false;
                 return;
@@ -410,6 +440,20 @@ impl Driver {
                 let opened = open_udp(slot, registry, id);
                 slot.machine.input(Instant::now(), Input::UdpOpened(opened));
                 true
+            }
+            NetAction::FindServer { tag, host, port, way } if host.parse::<IpAddr>().is_ok() => {
+                slot.found(Found::look_up(tag, host, port, way));
+                true
+            }
+            NetAction::FindServer { tag, host, port, way } => {
+                let shared = self.shared.clone();
+                let resolver = std::thread::Builder::new().name("trtc-resolve".into()).spawn(move || {
+                    let found = Found::look_up(tag, host, port, way);
+                    shared.inbox.lock().found.push((id, found));
+                    let _ = shared.waker.wake();
+                });
+                self.resolvers.extend(resolver);
+                false
             }
             NetAction::OpenWebSocket { base, path_and_query, token } => {
                 slot.route = None;
@@ -453,6 +497,7 @@ impl Slot {
             udp: [const { None }; SOCKETS],
             readable: [false; SOCKETS],
             streams: Streams::default(),
+            found: Vec::new(),
             websocket: None,
             websocket_ready: false,
             local: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
@@ -473,6 +518,13 @@ impl Slot {
         }
         let websocket = self.websocket.as_ref().and_then(WebSocket::deadline);
         [self.timeout, websocket, self.route.map(|(_, at)| at)].into_iter().flatten().min()
+    }
+
+    fn found(&mut self, Found { tag, host, address }: Found) {
+        if let Some(address) = address {
+            self.streams.name(address, host);
+        }
+        self.machine.input(Instant::now(), Input::ServerFound { tag, address });
     }
 
     /// No route at all is no other route: the network may come back as it was.
@@ -538,12 +590,4 @@ fn open_udp(slot: &mut Slot, registry: &Registry, id: u32) -> Result<[SocketAddr
         slot.readable[index] = false;
     }
     Ok(addresses)
-}
-
-/// The address that datagrams to `server` start from. Connecting a UDP socket sends nothing; it only asks the routing table.
-fn source_address(server: SocketAddr) -> Option<IpAddr> {
-    let any: IpAddr = if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let socket = std::net::UdpSocket::bind((any, 0)).ok()?;
-    socket.connect(server).ok()?;
-    socket.local_addr().ok().map(|a| a.ip())
 }

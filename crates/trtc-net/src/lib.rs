@@ -4,6 +4,7 @@
 
 pub mod batch;
 pub mod driver;
+mod found;
 mod frames;
 pub mod http;
 mod streams;

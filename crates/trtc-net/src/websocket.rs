@@ -1,11 +1,10 @@
 //! A client WebSocket that never blocks: driven by readiness events and a deadline. Names are resolved on a short-lived thread,
 //! because the system's resolver knows no other way.
-use crate::tls;
+use crate::tls::Stream;
 use crate::url::ServerUrl;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token, Waker};
-use rustls::{ClientConnection, StreamOwned};
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
@@ -221,8 +220,7 @@ impl WebSocket {
         // Signalling is small messages that somebody waits for.
         let _ = stream.set_nodelay(true);
         let stream = if self.url.secure {
-            let connection = tls::connection(&self.url.host).map_err(|e| failed(&e.to_string()))?;
-            Stream::Tls(Box::new(StreamOwned::new(connection, stream)))
+            Stream::secure(&self.url.host, stream).map_err(|e| failed(&e.to_string()))?
         } else {
             Stream::Plain(stream)
         };
@@ -280,59 +278,6 @@ fn redacted(body: &str, token: &str) -> String {
         .find(|c: char| !c.is_ascii_alphanumeric() && !"-_.".contains(c))
         .map_or(body.len(), |n| start + n);
     format!("{}<token>{}", &body[..start], &body[end..])
-}
-
-enum Stream {
-    Plain(TcpStream),
-    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
-}
-
-impl Stream {
-    fn tcp(&mut self) -> &mut TcpStream {
-        match self {
-            Self::Plain(stream) => stream,
-            Self::Tls(stream) => &mut stream.sock,
-        }
-    }
-
-    fn peer_addr(&self) -> io::Result<SocketAddr> {
-        match self {
-            Self::Plain(stream) => stream.peer_addr(),
-            Self::Tls(stream) => stream.sock.peer_addr(),
-        }
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        match self {
-            Self::Plain(stream) => stream.local_addr(),
-            Self::Tls(stream) => stream.sock.local_addr(),
-        }
-    }
-}
-
-impl Read for Stream {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Plain(stream) => stream.read(buffer),
-            Self::Tls(stream) => stream.read(buffer),
-        }
-    }
-}
-
-impl Write for Stream {
-    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Plain(stream) => stream.write(data),
-            Self::Tls(stream) => stream.write(data),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Self::Plain(stream) => stream.flush(),
-            Self::Tls(stream) => stream.flush(),
-        }
-    }
 }
 
 #[cfg(test)]

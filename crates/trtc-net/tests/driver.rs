@@ -42,6 +42,7 @@ impl Machine for Probe {
                 self.todo.lock().push(NetAction::Send { socket: 0, to: b, data: Bytes::from_static(b"ping") });
                 self.note(format!("udp {}", a.ip()));
             }
+            Input::ServerFound { tag, address } => self.note(format!("found {tag} {address:?}")),
             Input::SocketOpened(_) => self.note("opened".into()),
             Input::NetworkChanged => self.note("network changed".into()),
             Input::SocketFailed { status, body } => self.note(format!("failed {status:?} {body}")),
@@ -102,6 +103,14 @@ fn datagrams_travel_over_tcp() {
         tcp.write_all(&[&[0x40, 0, 0, 2, 7, 7, 0, 0][..], &stun(9)].concat()).unwrap();
         assert_eq!(tcp.read(&mut [0; 8]).unwrap(), 0, "closed with its machine");
     });
+    for (tag, host) in ["127.0.0.1", "localhost", "no-such-name.invalid"].into_iter().enumerate() {
+        let (tag, host) = (tag as u32, host.to_owned());
+        probe.todo.lock().push(NetAction::FindServer { tag, host, port: 9, way: Way::Udp });
+    }
+    handle.wake();
+    for wanted in ["found 0 Some(127.0.0.1:9)", "found 1 Some(", "found 2 None"] {
+        probe.wait_for(wanted);
+    }
     let (over_tcp, to_turn) = (Way::Tcp.to(at), Way::TurnTcp.to(at));
     send(&probe, &handle, over_tcp, b"\x80media", 0);
     send(&probe, &handle, over_tcp, &stun(0), 2);

@@ -84,7 +84,7 @@ impl Default for Config {
 /// A TURN server (RFC 8656) and its long-term credential.
 #[derive(Clone)]
 pub struct TurnServer {
-    /// Over UDP, or with [`trtc_types::Way::TurnTcp`].
+    /// Over UDP, or with [`trtc_types::Way::TurnTcp`] or [`trtc_types::Way::TurnTls`].
     pub address: SocketAddr,
     /// User name.
     pub username: String,

@@ -21,6 +21,6 @@ mod types;
 pub use limiter::{COMMAND_WINDOW, COMMANDS_MAX_BYTES, COMMANDS_MAX_COUNT, CommandLimiter};
 pub use session::{Counters, Session};
 pub use types::{
-    Action, Event, LocalLayer, LocalTrack, Privileges, RIDS, RemoteTrack, SessionConfig, Target, TrackSettings,
-    VideoQuality,
+    Action, Event, IceServer, LocalLayer, LocalTrack, Privileges, RIDS, RemoteTrack, SessionConfig, Target,
+    TrackSettings, VideoQuality,
 };

@@ -1,6 +1,6 @@
 //! The life of the connection: attempts, deadlines, resume and full reconnect.
 use crate::session::{Pinger, Session};
-use crate::types::{Action, Event, Target};
+use crate::types::{Action, Event, IceServer, Target};
 use std::time::{Duration, Instant};
 use trtc_proto::livekit::{self as lk, signal_request::Message as Request};
 use trtc_types::{Code, Error};
@@ -182,7 +182,7 @@ impl Session {
     }
 
     /// `join` came: transports and room are new.
-    pub(crate) fn joined_room(&mut self, now: Instant, ice_servers: Vec<String>) {
+    pub(crate) fn joined_room(&mut self, now: Instant, ice_servers: Vec<IceServer>) {
         self.phase = Phase::Connecting(now + TRANSPORT_TIMEOUT);
         self.attempt.resume = false;
         self.connected.clear();

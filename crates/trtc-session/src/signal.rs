@@ -1,7 +1,7 @@
 //! What the server says.
 use crate::roster::Change;
 use crate::session::Session;
-use crate::types::{Action, Event, Privileges, Target};
+use crate::types::{Action, Event, IceServer, Privileges, Target};
 use std::time::{Duration, Instant};
 use trtc_proto::livekit::{self as lk, SignalResponse, signal_request, signal_response::Message as Response};
 use trtc_proto::{Message as _, jwt};
@@ -9,7 +9,7 @@ use trtc_types::{Code, Error, NetworkQuality, UserId};
 
 /// Most ratings of one message that are read.
 const RATINGS_MAX: usize = 1_000;
-/// Most ICE server addresses that are passed on.
+/// Most ICE servers that are passed on.
 const ICE_SERVERS_MAX: usize = 32;
 
 impl Session {
@@ -79,8 +79,8 @@ impl Session {
         self.sid.clone_from(&me.sid);
         self.me = Some(user);
         self.subscriber_primary = join.subscriber_primary;
-        let addresses = join.ice_servers.into_iter().flat_map(|server| server.urls);
-        self.joined_room(now, addresses.take(ICE_SERVERS_MAX).collect());
+        let server = |lk::IceServer { urls, username, credential }| IceServer { urls, username, credential };
+        self.joined_room(now, join.ice_servers.into_iter().take(ICE_SERVERS_MAX).map(server).collect());
         self.start_pings(now, join.ping_interval, join.ping_timeout);
         self.take_privileges(self.granted(me.permission.as_ref()));
         let changes = self.roster.replace(&join.other_participants);

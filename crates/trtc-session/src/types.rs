@@ -1,5 +1,6 @@
 //! What goes in and out.
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 use trtc_types::{CodecKind, Error, LeaveReason, MediaKind, NetworkQuality, TrackSource, UserId};
 
@@ -127,6 +128,24 @@ pub struct Privileges {
     pub can_update_metadata: bool,
 }
 
+/// A STUN or TURN server, in the words of W3C's `RTCIceServer`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct IceServer {
+    /// RFC 7064 and RFC 7065: `turn:host:port?transport=udp`.
+    pub urls: Vec<String>,
+    /// For TURN.
+    pub username: String,
+    /// For TURN.
+    pub credential: String,
+}
+
+impl fmt::Debug for IceServer {
+    /// Without the credential: logs are no place for it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IceServer").field("urls", &self.urls).finish_non_exhaustive()
+    }
+}
+
 /// What the holder of socket and transports has to do, in order.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
@@ -143,8 +162,8 @@ pub enum Action {
     SendSignal(Vec<u8>),
     /// Create both peers anew and drop old ones.
     OpenTransports {
-        /// STUN and TURN addresses.
-        ice_servers: Vec<String>,
+        /// STUN and TURN servers.
+        ice_servers: Vec<IceServer>,
     },
     /// Subscriber: take the server's offer; give the answer back with `local_answer(.., id)`.
     AcceptOffer {

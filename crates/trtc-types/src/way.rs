@@ -11,12 +11,15 @@ pub enum Way {
     Tcp,
     /// A TCP connection of ours to a TURN server: STUN messages and channel data (RFC 8656 section 12.5).
     TurnTcp,
+    /// The same inside TLS.
+    TurnTls,
     /// Through the TURN server with this number.
     Relay(u8),
 }
 
 const TCP: u32 = 1;
 const TURN_TCP: u32 = 2;
+const TURN_TLS: u32 = 3;
 const RELAY: u32 = 0x100;
 
 impl Way {
@@ -27,6 +30,7 @@ impl Way {
             Self::Udp => return plain(address),
             Self::Tcp => TCP,
             Self::TurnTcp => TURN_TCP,
+            Self::TurnTls => TURN_TLS,
             Self::Relay(server) => RELAY | u32::from(server),
         };
         let (ip, scope) = match address {
@@ -43,6 +47,7 @@ impl Way {
         match v6.flowinfo() {
             TCP => Self::Tcp,
             TURN_TCP => Self::TurnTcp,
+            TURN_TLS => Self::TurnTls,
             label if label & !0xff == RELAY => Self::Relay(label as u8),
             _ => Self::Udp,
         }
@@ -66,7 +71,7 @@ mod tests {
     fn a_way_is_kept_beside_its_address() {
         for text in ["192.0.2.1:7881", "[2001:db8::1]:7881", "[fe80::1%3]:7881"] {
             let address: SocketAddr = text.parse().unwrap();
-            for way in [Way::Udp, Way::Tcp, Way::TurnTcp, Way::Relay(0), Way::Relay(255)] {
+            for way in [Way::Udp, Way::Tcp, Way::TurnTcp, Way::TurnTls, Way::Relay(0), Way::Relay(255)] {
                 let labelled = way.to(address);
                 assert_eq!((Way::of(labelled), plain(labelled)), (way, address));
                 assert_eq!(way == Way::Udp, labelled == address);

@@ -278,7 +278,7 @@ impl Full {
 fn rank(address: SocketAddr) -> usize {
     match Way::of(address) {
         Way::Udp => 0,
-        Way::Tcp | Way::TurnTcp => 1,
+        Way::Tcp | Way::TurnTcp | Way::TurnTls => 1,
         Way::Relay(number) => 2 + usize::from(number),
     }
 }
@@ -287,7 +287,7 @@ fn rank(address: SocketAddr) -> usize {
 fn delay(address: SocketAddr) -> Duration {
     match Way::of(address) {
         Way::Udp => Duration::ZERO,
-        Way::Tcp | Way::TurnTcp => TCP_AFTER,
+        Way::Tcp | Way::TurnTcp | Way::TurnTls => TCP_AFTER,
         Way::Relay(number) => RELAY_AFTER * (u32::from(number) + 1),
     }
 }
