@@ -70,7 +70,7 @@ mod tests {
     #[test]
     fn a_way_is_kept_beside_its_address() {
         for text in ["192.0.2.1:7881", "[2001:db8::1]:7881", "[fe80::1%3]:7881"] {
-            let address: SocketAddr = text.parse().unwrap();
+            let address: SocketAddr = text.parse().expect("an address");
             for way in [Way::Udp, Way::Tcp, Way::TurnTcp, Way::TurnTls, Way::Relay(0), Way::Relay(255)] {
                 let labelled = way.to(address);
                 assert_eq!((Way::of(labelled), plain(labelled)), (way, address));
