@@ -19,8 +19,8 @@ const LOSS_HIGH: f64 = 0.10;
 const LOSS_FLOOR_BPS: u64 = 150_000;
 const CAPACITY_MIN_BPS: u64 = 10_000;
 const QUEUE: Duration = Duration::from_millis(400);
-/// Receivers of pictures report every second or so. A first report after so long tells of a path that was dead, not of a full one.
-const SILENCE: Duration = Duration::from_secs(3);
+/// How long reports may still tell of what was lost on a dead path.
+const PARDON: Duration = Duration::from_secs(2);
 /// Slow round trips in a row; a busy machine makes one or two.
 const SLOW: u32 = 3;
 /// What is left after a delay, as in GCC.
@@ -45,7 +45,7 @@ pub struct LinkEstimator {
     /// When the window of the rate began, and the count of bytes then.
     window: Option<(Instant, u64)>,
     last_remb_bps: Option<u64>,
-    reported_at: Option<Instant>,
+    pardoned_until: Option<Instant>,
     round_trips: RoundTrips,
     decreased_at: Option<Instant>,
     hold: Duration,
@@ -76,9 +76,7 @@ impl LinkEstimator {
 
     /// The part of the packets that was lost since the last report, 0 to 1.
     pub fn loss(&mut self, now: Instant, lost: f64) {
-        let before = self.reported_at.replace(now);
-        let after_silence = before.is_some_and(|at| now.saturating_duration_since(at) > SILENCE);
-        if lost > LOSS_HIGH && !after_silence {
+        if lost > LOSS_HIGH {
             let left = (self.sent_bps as f64 * (1.0 - 0.5 * lost.min(1.0))) as u64;
             self.decrease(now, left.max(LOSS_FLOOR_BPS));
         }
@@ -93,6 +91,11 @@ impl LinkEstimator {
         }
         report.loss.into_iter().for_each(|loss| self.loss(now, loss));
         self.capacity_bps != before
+    }
+
+    /// The path was dead, or is another one: reports of the first time speak of that, not of what it carries.
+    pub fn path_is_new(&mut self, now: Instant) {
+        self.pardoned_until = Some(now + PARDON);
     }
 
     /// A round trip to the receiver, by its report on a Sender Report.
@@ -136,7 +139,8 @@ impl LinkEstimator {
 
     fn decrease(&mut self, now: Instant, to_bps: u64) {
         let since = self.decreased_at.map(|at| now.saturating_duration_since(at));
-        if since.is_some_and(|since| since < SETTLE) {
+        let pardoned = self.pardoned_until.is_some_and(|until| now < until);
+        if pardoned || since.is_some_and(|since| since < SETTLE) {
             return;
         }
         // Signs that follow closely tell of the same event; later ones of a growth that failed.
@@ -280,16 +284,18 @@ mod tests {
     }
 
     #[test]
-    fn an_outage_says_nothing_about_the_link() {
+    fn a_dead_path_says_nothing_about_what_it_carries() {
         let mut rig = Rig::new();
         (0..20).for_each(|_| rig.second(3_000_000));
         rig.now += Duration::from_secs(8);
-        rig.estimator.loss(rig.now, 0.9);
+        rig.estimator.path_is_new(rig.now);
+        // Sound and pictures may be reported one after the other.
+        [0.9, 0.9].iter().for_each(|lost| rig.estimator.loss(rig.now, *lost));
         (0..20).for_each(|_| rig.second(3_000_000));
         assert_eq!((rig.switches, rig.estimator.capacity_bps()), (0, None));
         rig.now += Duration::from_secs(1);
         rig.estimator.loss(rig.now, 0.9);
-        assert!(rig.estimator.capacity_bps().is_some(), "without a silence it is taken for what it is");
+        assert!(rig.estimator.capacity_bps().is_some(), "on a path that lives it is taken for what it is");
     }
 
     #[test]

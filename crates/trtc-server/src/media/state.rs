@@ -158,8 +158,11 @@ impl State {
             return;
         };
         let stalled = link.heard.replace(now).map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
-        if stalled >= STALL && link.publisher && link.connected {
-            self.members.get_mut(&link.member).into_iter().for_each(|member| member.gate.excuse(stalled));
+        if stalled >= STALL && link.connected {
+            link.limits.estimator.path_is_new(now);
+            if link.publisher {
+                self.members.get_mut(&link.member).into_iter().for_each(|member| member.gate.excuse(stalled));
+            }
         }
         let secure = datagram.first().is_some_and(|b| (128..192).contains(b));
         match link.peer.feed(now, from, datagram) {
@@ -354,7 +357,10 @@ impl State {
                 MediaCounters::add(&self.counters.peers_failed, 1);
                 self.emit(member, MediaEvent::Failed { publisher, reason });
             }
-            PeerEvent::PathChanged(address) => self.learn(index, address),
+            PeerEvent::PathChanged(address) => {
+                link.limits.estimator.path_is_new(now);
+                self.learn(index, address);
+            }
             PeerEvent::ChannelOpen { label } => self.channel_open(now, index, label),
             PeerEvent::ChannelClosed { label } => link.open_channels.retain(|open| *open != label),
             PeerEvent::Data { label, data, .. } => self.data(now, index, &label, &data),
