@@ -1,6 +1,8 @@
-"""Clients lose their connection in four ways and come back: client x cause, with the time each took. The path is cut in
-a network namespace. Numbered reliable messages run both ways all the time and the picture's time code is read before and after."""
+"""Clients lose their connection in four ways and come back: client x cause, with the longest pause of what flows and the time until
+the client says that it is back. The path is cut in a network namespace. Numbered reliable messages run both ways all the time and
+the picture's time code is read before and after."""
 import base64
+import itertools
 import json
 import os
 import pathlib
@@ -114,7 +116,17 @@ class Pair:
         seen = self.picture_after(since, 30)
         ok = all(t is not None for t in (up, down, seen)) and (told is not None or not comes_back)
         self.checks.that(ok, f"{self.name} after {cause}", self.show(opened - begin, told, up, down, seen))
-        self.figures[cause] = f"{since - opened + max(up, down, seen):.1f} s" if ok else "-"
+        word = "-" if told is None else f"{max(begin + told - opened, 0):.1f} s"
+        self.figures[cause] = f"{self.pause(begin):.1f} s, {word}" if ok else "failed"
+
+    def pause(self, begin):
+        """The longest time since then without a message up, a message down or a picture."""
+        message, picture = lambda e: e["event"] == "message", lambda e: e["event"] in ("frames", "picture")
+        longest = 0
+        for lines, fits in ((self.near, message), (self.far, message), (self.far, picture)):
+            times = [e["_t"] for e in list(lines.events) if fits(e)]
+            longest = max([longest, *(b - a for a, b in itertools.pairwise(times) if b > begin)])
+        return longest
 
     @staticmethod
     def show(cut, told, up, down, seen):
@@ -226,7 +238,7 @@ def main():
     threads = [threading.Thread(target=pair.run) for pair in pairs]
     [t.start() for t in threads]
     [t.join() for t in threads]
-    print(f"{'':32}" + "".join(f"{cause:>18}" for cause in CAUSES))
+    print(f"{'longest pause, back after':32}" + "".join(f"{cause:>18}" for cause in CAUSES))
     for pair in pairs:
         print(f"{pair.name:32}" + "".join(f"{pair.figures.get(cause, '-'):>18}" for cause in CAUSES))
     network.close()
