@@ -76,6 +76,7 @@ const SUITES: &[Suite] = &[
         needs: &[Need::Browser],
     },
     Suite { name: "resume over cut paths", script: "tests/foreign/resume.py", args: &[], needs: &[Need::Python] },
+    Suite { name: "narrow links", script: "tests/foreign/link.py", args: &[], needs: &[Need::Python] },
     Suite {
         name: "whip, whep and the page",
         script: "tests/foreign/whip.py",

@@ -86,7 +86,9 @@ impl LinkEstimator {
     pub fn path(&mut self, now: Instant, report: &PathReport) -> bool {
         let before = self.capacity_bps;
         self.measured = true;
-        if let (Usage::Over, Some(delivered)) = (report.usage, report.delivered_bps) {
+        // When about as much arrives as was allowed, a burst waits, a key frame for one, and not more than the link carries.
+        let as_allowed = |delivered: u64| before.is_some_and(|capacity| delivered >= capacity / 10 * 9);
+        if let (Usage::Over, Some(delivered)) = (report.usage, report.delivered_bps.filter(|bps| !as_allowed(*bps))) {
             self.decrease(now, delivered * BACK_OFF_PERCENT / 100);
         }
         report.loss.into_iter().for_each(|loss| self.loss(now, loss));
@@ -233,6 +235,19 @@ mod tests {
             self.switches += u32::from(layer != self.layer);
             self.layer = layer;
         }
+    }
+
+    #[test]
+    fn a_queue_tells_what_the_link_carries_and_a_burst_within_it_nothing() {
+        let (mut estimator, start) = (LinkEstimator::default(), Instant::now());
+        let report = |usage, bps| PathReport { usage, delivered_bps: Some(bps), ..PathReport::default() };
+        assert!(!estimator.path(start, &report(Usage::Normal, 900_000)));
+        assert!(estimator.path(start, &report(Usage::Over, 400_000)));
+        assert_eq!(estimator.capacity_bps(), Some(340_000));
+        let later = start + 2 * SETTLE;
+        assert!(!estimator.path(later, &report(Usage::Over, 320_000)), "as allowed");
+        assert!(estimator.path(later, &report(Usage::Over, 200_000)));
+        assert_eq!(estimator.capacity_bps(), Some(170_000));
     }
 
     #[test]

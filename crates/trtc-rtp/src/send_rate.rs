@@ -24,6 +24,8 @@ const VARIANCE: (f64, f64) = (0.4, 2.5);
 const PACKET_BITS: f64 = 1_200.0 * 8.0;
 /// A longer queue is drained: a tenth of a second of it takes a tenth of the rate, at most half.
 const QUEUE: Duration = Duration::from_millis(50);
+/// Less is no congestion (section 6).
+const LIGHT_LOSS: f64 = 0.02;
 const RATE_STEP_MAX: Duration = Duration::from_secs(1);
 
 /// The estimate for one transport.
@@ -52,6 +54,9 @@ impl SendRate {
             let sent = delivered / (1.0 - loss.min(0.9));
             let estimate = self.loss.report(now, (loss * 100.0) as f32, sent as u64);
             self.by_loss = estimate.map(f64::from).or(self.by_loss);
+            if loss < LIGHT_LOSS && path.queue < QUEUE {
+                self.recover();
+            }
         }
         let drained = 1.0 - path.queue.saturating_sub(QUEUE).as_secs_f64().min(0.5);
         let estimate = (self.estimate()? * drained).max(MIN_BPS);
@@ -60,6 +65,14 @@ impl SendRate {
         }
         self.told = Some(estimate);
         Some(estimate.min(f64::from(u32::MAX)) as u32)
+    }
+
+    /// Loss and queue are gone: the way up is that of the delay alone.
+    fn recover(&mut self) {
+        if let Some(by_loss) = self.by_loss.take() {
+            self.by_delay = Some(self.by_delay.map_or(by_loss, |by_delay| by_delay.min(by_loss)));
+            self.loss = LossControl::default();
+        }
     }
 
     fn estimate(&self) -> Option<f64> {

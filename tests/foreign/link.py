@@ -1,0 +1,144 @@
+"""Links that carry too little for a while: a Chromium that watches a member of two layers on `trtc serve` gets the small layer and
+then the big one again; our library that publishes to `trtc serve` and to livekit-server sends less, and its pictures go on."""
+import json
+import os
+import time
+
+import netns
+import narrow
+from resume import Far
+from rig import HERE, TRTC, Checks, Lines, log_file
+
+BIG, SMALL = 640, 320
+STAY = 150
+# The pattern in the big layer takes about 350 kbit/s, in the small one less than half of it, and sound 40.
+DOWN_BPS, UP_BPS = 260_000, 270_000
+SETTLE_SECONDS, LIMITED_SECONDS = 4, 10
+
+
+def join(prefix, server, room, user, *options):
+    command = [TRTC, "join", "--url", server.url, "--token", server.token(room, user), "--json", "--allow-plain", "--seconds", STAY, *options]
+    return Lines([*prefix, *command], stderr=log_file(f"link-{user}"))
+
+
+def chromium(prefix, server, room):
+    arguments = {"modules": os.environ["TRTC_NODE_MODULES"], "page": server.page, "url": server.url, "token": server.token(room, "chromium"),
+                 "seconds": STAY}
+    return Lines([*prefix, "node", HERE / "link.mjs", json.dumps(arguments)], stderr=log_file("link-chromium"))
+
+
+def until(lines, name, since, seconds, fits):
+    """Seconds from `since` to the first event that fits, or None."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        for event in list(lines.events):
+            if event["_t"] > since and event["event"] == name and fits(event):
+                return round(event["_t"] - since, 1)
+        time.sleep(0.05)
+    return None
+
+
+def between(lines, name, begin, end):
+    return [e for e in list(lines.events) if e["event"] == name and begin <= e["_t"] <= end]
+
+
+class Watcher:
+    """Chromium behind a narrow downlink."""
+
+    def __init__(self, checks, network, server):
+        self.checks = checks
+        self.sender = join(network.at_server(), server, "down", "sender", "--publish", "pattern", "--size", "640x360", "--kbps", 1200, "--small-size", "320x180",
+                           "--small-kbps", 150)
+        prefix, self.link = network.narrow_client(1)
+        self.page = chromium(prefix, server, "down")
+
+    def ready(self):
+        self.checks.that(until(self.page, "look", 0, 60, lambda e: e["width"] == BIG), "Chromium sees the big layer")
+
+    def limit(self):
+        self.link.limit(down=DOWN_BPS)
+
+    def limited(self, begin):
+        took = until(self.page, "look", begin, LIMITED_SECONDS, lambda e: e["width"] == SMALL)
+        self.checks.that(took is not None, f"on {DOWN_BPS // 1000} kbit/s it gets the small layer after s:", took)
+
+    def lift(self):
+        self.link.limit()
+
+    def lifted(self, begin, end):
+        seen = between(self.page, "look", begin, end)
+        frames = seen[-1]["frames"] - seen[0]["frames"] if seen else 0
+        longest, since = 0, None
+        for look in seen:
+            if since is None or look["frames"] > since["frames"]:
+                since = look
+            longest = max(longest, look["_t"] - since["_t"])
+        self.checks.that(frames > 8 * (end - begin), "its pictures go on meanwhile", f"{frames} frames in {end - begin:.0f} s, at most {longest:.1f} s without one")
+        self.checks.that(longest <= 2, "and never stand still for long", f"{seen[0]} {seen[-1]}" if seen else "")
+        took = until(self.page, "look", end + 3, 40, lambda e: e["width"] == BIG)
+        self.checks.that(took is not None, "when the link is free the big layer is there after s:", took)
+
+
+class Publisher:
+    """Ours behind a narrow uplink; another of ours at the server's side watches."""
+
+    def __init__(self, checks, network, server, number):
+        self.checks, self.name, room = checks, server.kind, f"up{number}"
+        prefix, self.link = network.narrow_client(number)
+        self.sender = join(prefix, server, room, f"publisher-{server.kind}", "--publish", "pattern", "--size", "640x360", "--kbps", 450)
+        self.watcher = join(network.at_server(), server, room, f"watcher-{server.kind}", "--subscribe")
+
+    def kbps(self, begin, end):
+        return [sum(stream["kbps"] for stream in e["local"]) for e in between(self.sender, "statistics", begin, end)]
+
+    def ready(self):
+        fast = until(self.sender, "statistics", 0, 60, lambda e: sum(stream["kbps"] for stream in e["local"]) > 300)
+        self.checks.that(fast, f"ours sends what it was told to, {self.name}")
+
+    def limit(self):
+        self.link.limit(up=UP_BPS)
+
+    def limited(self, begin):
+        fell = until(self.sender, "statistics", begin + 2, LIMITED_SECONDS, lambda e: 0 < sum(s["kbps"] for s in e["local"]) < 240)
+        self.checks.that(fell is not None, f"on {UP_BPS // 1000} kbit/s it sends less, {self.name}", self.kbps(begin, time.monotonic()))
+
+    def lift(self):
+        self.link.limit()
+
+    def lifted(self, begin, end):
+        seen = [e["frames"] for e in between(self.watcher, "frames", begin, end)]
+        frames = seen[-1] - seen[0] if seen else 0
+        self.checks.that(frames > 8 * (end - begin), f"its pictures go on meanwhile, {self.name}", f"{frames} frames in {end - begin:.0f} s")
+        rose = until(self.sender, "statistics", end, 40, lambda e: sum(s["kbps"] for s in e["local"]) > 300)
+        self.checks.that(rose is not None, f"when the link is free it sends more again, {self.name}", self.kbps(end, time.monotonic()))
+
+
+def main():
+    reason = netns.missing()
+    if reason:
+        print(f"SKIPPED narrow links: no network namespaces here ({reason})")
+        return
+    checks, network = Checks(), narrow.NarrowNetwork()
+    servers = [Far("trtc", network, 7880)]
+    if "LIVEKIT_SERVER" in os.environ:
+        servers.append(Far("livekit", network, 7980))
+    ends = [Publisher(checks, network, server, number) for number, server in enumerate(servers, 2)]
+    if "TRTC_NODE_MODULES" in os.environ:
+        ends.append(Watcher(checks, network, servers[0]))
+    [end.ready() for end in ends]
+    time.sleep(SETTLE_SECONDS)
+    begin = time.monotonic()
+    [end.limit() for end in ends]
+    [end.limited(begin) for end in ends]
+    time.sleep(max(begin + LIMITED_SECONDS - time.monotonic(), 0))
+    lifted = time.monotonic()
+    [end.lift() for end in ends]
+    [end.lifted(begin, lifted) for end in ends]
+    for lane in (lane for end in ends for lane in (end.link.down, end.link.up)):
+        print("dropped by the link:", lane.dropped)
+    network.close()
+    checks.finish()
+
+
+if __name__ == "__main__":
+    main()
