@@ -30,6 +30,8 @@ pub fn write(target: &str) {
         "server" => server(&root),
         "packets" => packets(),
         "whip" => whip(&root),
+        "http" => http(),
+        "capi" => calls(),
         _ => Vec::new(),
     };
     for (index, seed) in seeds.iter().enumerate() {
@@ -47,6 +49,39 @@ fn files(folder: PathBuf, extension: &str) -> Vec<String> {
 
 fn descriptions(root: &Path, form: impl Fn(&[u8]) -> Vec<Vec<u8>>) -> Vec<Vec<u8>> {
     files(root.join("crates/trtc-peer/tests/sdp"), "sdp").iter().flat_map(|sdp| form(sdp.as_bytes())).collect()
+}
+
+/// Answers in each form, to each kind of request.
+fn http() -> Vec<Vec<u8>> {
+    let answers = [
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi",
+        "HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\ncut",
+        "HTTP/1.1 404 Not Found\r\n\r\nuntil the end",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfff\r\nabc",
+        "no answer",
+        "",
+    ];
+    // Behind `@`: the kind of request, 8 with TLS.
+    let kinds = [0u8, 1, 2, 3, 8];
+    answers.iter().flat_map(|answer| kinds.map(|kind| [&[b'@', kind], answer.as_bytes()].concat())).collect()
+}
+
+/// A cloud, then one call of each kind: with defaults, and with a text and a changed field.
+fn calls() -> Vec<Vec<u8>> {
+    // Which cloud, the call (0..=4 create one), stream, flag; `DEFAULTS` stands for an untouched struct.
+    const DEFAULTS: u8 = 32;
+    let create = [16, 0, 1, 0, DEFAULTS, DEFAULTS];
+    let arguments: [&[u8]; 4] = [&[DEFAULTS; 8], &[1, DEFAULTS, 1, 1], &[1, 2, 1, 0, 0, 0, 3, 0, 9, 9, 9], &[4, 0]];
+    let of = |act: u8| {
+        let call = move |stream: u8, arguments: &[u8]| {
+            // With a flag one more byte is read, which says whether there is somewhere for a number to go.
+            let head = if stream.is_multiple_of(2) { vec![16, act, stream, 0] } else { vec![16, act, stream, 1, 1] };
+            [&create[..], &head, arguments].concat()
+        };
+        arguments.into_iter().enumerate().map(move |(n, arguments)| call(1 + n as u8, arguments))
+    };
+    (5..60).flat_map(of).collect()
 }
 
 /// Every RTCP packet that we write, alone (RFC 5506), together, and under each profile of SRTP.

@@ -137,6 +137,7 @@ impl Memory<'_> {
             params.access_token = memory.text();
             params.user_id = memory.text();
             params.user_sig = memory.text();
+            params.private_map_key = memory.text();
             params.str_room_id = memory.text();
         })
     }
