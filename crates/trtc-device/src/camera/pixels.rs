@@ -157,11 +157,24 @@ mod tests {
         }
     }
 
-    /// Eight bars, 4:2:2, without Huffman tables, as webcams send them (made with Pillow, the tables cut out).
+    const BARS: &[u8] = include_bytes!("../../tests/camera-320x240.jpg");
+    const WEBCAM: &[u8] = include_bytes!("../../tests/webcam-640x480.jpg");
+
+    /// Eight bars, 4:2:2, without Huffman tables, as webcams send them. The first is Pillow's with its tables cut out; the second
+    /// is FFmpeg's and as UVC webcams make them: the AVI1 marker, a restart marker after each row of blocks, zeros at the end.
     #[test]
-    fn an_mjpeg_frame_without_tables_has_its_colours() {
-        let picture = to_i420(CameraPixel::Mjpeg, 320, 240, include_bytes!("../../tests/camera-320x240.jpg")).unwrap();
-        assert_eq!((picture.width(), picture.height()), (320, 240));
+    fn mjpeg_frames_without_tables_have_their_colours() {
+        for (data, width, height) in [(BARS, 320, 240), (WEBCAM, 640, 480)] {
+            assert!(!data.windows(2).any(|m| m == [0xff, 0xc4]), "no table in the file");
+            let picture = to_i420(CameraPixel::Mjpeg, width, height, data).unwrap();
+            assert_eq!((picture.width(), picture.height()), (width, height));
+            assert_bars(&picture);
+        }
+        assert_eq!(WEBCAM.windows(2).filter(|m| m[0] == 0xff && (0xd0..=0xd7).contains(&m[1])).count(), 29);
+    }
+
+    fn assert_bars(picture: &I420) {
+        let (width, height) = (picture.width(), picture.height());
         let [y, u, v] = picture.planes();
         // BT.601 video range of white, yellow, cyan, green, magenta, red, blue, black.
         let bars = [
@@ -175,10 +188,47 @@ mod tests {
             (16, 128, 128),
         ];
         for (bar, (wanted_y, wanted_u, wanted_v)) in bars.into_iter().enumerate() {
-            let (x, row) = (bar * 40 + 20, 60);
-            let seen = (y[row * 320 + x], u[row / 2 * 160 + x / 2], v[row / 2 * 160 + x / 2]);
-            let near = |a: u8, b: i32| (i32::from(a) - b).abs() <= 4;
-            assert!(near(seen.0, wanted_y) && near(seen.1, wanted_u) && near(seen.2, wanted_v), "bar {bar}: {seen:?}");
+            for row in [height / 4, height - 2] {
+                let x = bar * width / 8 + width / 16;
+                let at = row / 2 * width / 2 + x / 2;
+                let seen = (y[row * width + x], u[at], v[at]);
+                let near = |a: u8, b: i32| (i32::from(a) - b).abs() <= 4;
+                assert!(near(seen.0, wanted_y) && near(seen.1, wanted_u) && near(seen.2, wanted_v), "{bar}: {seen:?}");
+            }
         }
+    }
+
+    #[test]
+    fn broken_and_hostile_jpegs_are_survived() {
+        // Cut anywhere: refused, or a picture of the size that was promised.
+        let sound = |data: &[u8]| match to_i420(CameraPixel::Mjpeg, 640, 480, data) {
+            Ok(picture) => {
+                assert!(picture.width() <= 3840 && picture.height() <= 2160);
+                true
+            }
+            Err(error) => {
+                assert_eq!(error.code, Code::PIXEL_FORMAT_UNSUPPORTED);
+                false
+            }
+        };
+        for end in (0..WEBCAM.len() - 64).step_by(61) {
+            sound(&WEBCAM[..end]);
+        }
+        let mut dice = 1u32;
+        let mut refused = 0;
+        for _ in 0..300 {
+            let mut data = BARS.to_vec();
+            for _ in 0..4 {
+                dice = dice.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                let at = dice as usize % data.len();
+                data[at] = (dice >> 24) as u8;
+            }
+            refused += u32::from(!sound(&data));
+        }
+        assert!(refused > 0, "the header is among what was changed");
+        let mut huge = WEBCAM.to_vec();
+        let frame = huge.windows(2).position(|m| m == [0xff, 0xc0]).unwrap();
+        huge[frame + 5..frame + 9].fill(0xff);
+        assert!(!sound(&huge), "65535x65535 is refused before memory is taken");
     }
 }
