@@ -49,6 +49,17 @@ def aiortc(server, do, room, user, *options, query=""):
     return Lines([*command, *options], stderr=log_file(f"aiortc-{user}"))
 
 
+def ffmpeg(server, room, clip, seconds):
+    """FFmpeg's WHIP muxer, or None where PyAV comes without."""
+    command = [sys.executable, HERE / "ffmpeg_peer.py", "--url", f"{server.http}/whip/{room}", "--token", server.token(room, "ffmpeg")]
+    peer = Lines([*command, "--clip", clip, "--seconds", str(seconds)], stderr=log_file("ffmpeg"))
+    started = peer.wait("started", 30)
+    if started and not started["version"]:
+        print("SKIPPED FFmpeg: this PyAV has no WHIP muxer", flush=True)
+        return None
+    return peer
+
+
 def get(server, path, token=None):
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     with urllib.request.urlopen(urllib.request.Request(server.http + path, headers=headers), timeout=10) as answer:
@@ -66,6 +77,9 @@ def rooms(checks, server, picture):
     checks.that(sdk.wait("joined", 15), "our member joins")
     vp8 = aiortc(server, "publish", "doors", "vp8", "--clip", picture, "--codec", "vp8", "--seconds", "26")
     h264 = aiortc(server, "publish", "doors", "h264", "--clip", picture, "--codec", "h264", "--tone", "880", "--seconds", "26")
+    muxer = ffmpeg(server, "doors", picture, 26)
+    if muxer:
+        checks.that(muxer.wait("connected", 40), "FFmpeg publishes H.264 by its WHIP muxer")
     for name, peer in [("VP8", vp8), ("H.264", h264)]:
         created = peer.wait("created", 40)
         checks.that(created and created["status"] == 201 and created["etag"], f"aiortc publishes {name} by WHIP", created)
@@ -76,7 +90,12 @@ def rooms(checks, server, picture):
         ("the WHIP publisher in H.264", 880, aiortc(server, "watch", "doors", "w2", "--clip", picture, "--seconds", "8", query="?userid=h264")),
         ("the SDK member, who was first", 440, aiortc(server, "watch", "doors", "w3", "--seconds", "8")),
     ]
+    if muxer:
+        watcher = aiortc(server, "watch", "doors", "w4", "--clip", picture, "--seconds", "8", query="?userid=ffmpeg")
+        watchers.append(("FFmpeg", 550, watcher))
     wanted = {"sdk": ("standard", "video/H264"), "vp8": ("ingress", "video/VP8"), "h264": ("ingress", "video/H264")}
+    if muxer:
+        wanted["ffmpeg"] = ("ingress", "video/H264")
     for _ in range(100):
         listed = json.loads(get(server, "/trtc/v1/streams?room=doors", server.token("doors", "x")))["streams"]
         kinds = {s["identity"]: (s["kind"], (s["video"] or {}).get("codec")) for s in listed}
@@ -93,7 +112,7 @@ def rooms(checks, server, picture):
         checks.that(video["seen_ratio"] >= 0.95, "the time code of 95 % of them", video["seen_ratio"])
         checks.that(audio["tone_hz"] and abs(audio["tone_hz"] - hz) <= 2, f"its tone of {hz} Hz", audio["tone_hz"])
         checks.that(verdict["deleted"] == 200, "DELETE ends it")
-    return sdk, vp8, h264
+    return sdk, vp8, h264, muxer
 
 
 def python_client(checks, server, picture):
@@ -169,6 +188,29 @@ def browser(checks, server):
     checks.that(problems and not problems["problems"], "no script error and no breach of the policy", problems)
 
 
+def ingest(checks, server):
+    """Chromium with a WHIP client of the test's own: two layers, an ICE restart; livekit-client watches it."""
+    args = {
+        "modules": str(pathlib.Path(os.environ["TRTC_NODE_MODULES"])), "page": server.http, "whip": f"{server.http}/whip/ingest", "url": server.url,
+        "tokens": {"whip": server.token("ingest", "whip"), "watch": server.token("ingest", "watch")},
+    }
+    pages = Lines(["node", HERE / "ingest.mjs", json.dumps(args)], stderr=log_file("ingest"))
+    said = lambda event: pages.wait(event, 90) or {}
+    created, high = said("created"), said("high")
+    checks.that(created.get("status") == 201 and created.get("simulcast"), "Chromium publishes two layers by WHIP", created)
+    checks.that(high.get("ok") and high.get("layers") == 2, "livekit-client plays the highest layer and hears sound", high)
+    checks.that(high.get("kind") == 1, "of an ingress (ParticipantKind 1)", high.get("kind"))
+    checks.that(said("low").get("ok"), "LOW brings it the lowest layer", said("low"))
+    checks.that(said("back").get("ok"), "HIGH the highest", said("back"))
+    restarted, after = said("restarted"), said("after")
+    checks.that(restarted.get("status") == 200 and restarted.get("changed") and restarted.get("etag") not in (None, created.get("etag")),
+                "a PATCH restarts ICE with new credentials and a new ETag", restarted)
+    checks.that(restarted.get("used") and restarted.get("state") == "connected", "Chromium uses the new ones")
+    checks.that(after.get("ok"), "and the pictures go on", after)
+    checks.that(said("deleted").get("status") == 200, "DELETE ends it")
+    checks.that(not any(e.get("event") == "page_error" for e in pages.events), "no page error")
+
+
 def green_share(path, box):
     """The share of green pixels in a box of a PNG."""
     import av
@@ -183,15 +225,18 @@ def green_share(path, box):
 
 def main():
     checks, server, picture = Checks(), Server("trtc"), clip()
-    sdk, vp8, h264 = rooms(checks, server, picture)
+    sdk, vp8, h264, muxer = rooms(checks, server, picture)
     python_client(checks, server, picture)
     for peer in (vp8, h264):
         verdict = peer.wait("verdict", 60)
         checks.that(verdict and verdict["deleted"] == 200, "a WHIP session ends by DELETE")
+    if muxer:
+        checks.that(muxer.wait("ended", 40), "FFmpeg ends its session by itself")
     sdk.kill()
     page = get(server, "/metrics")
     counts = {line.split()[0]: int(line.split()[1]) for line in page.splitlines() if line.startswith(("trtc_whip", "trtc_whep"))}
-    checks.that(counts["trtc_whip_opened_total"] == 3 and counts["trtc_whep_opened_total"] == 4, "the metrics count them", counts)
+    checks.that(counts["trtc_whip_opened_total"] == 3 + bool(muxer) and counts["trtc_whep_opened_total"] == 4 + bool(muxer), "the metrics count them", counts)
+    ingest(checks, server)
     browser(checks, server)
     checks.finish()
 

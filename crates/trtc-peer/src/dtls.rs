@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 use trtc_types::{Code, Error, Result};
 
 const FIRST_RETRY: Duration = Duration::from_millis(50);
+/// Towards one that offers to be the server, as FFmpeg's WHIP muxer does: it looks for datagrams every 50 ms, and one with
+/// GnuTLS never returns from a flight that comes twice (seen with FFmpeg 8.1 in PyAV 18.1).
+const FIRST_RETRY_PATIENT: Duration = Duration::from_millis(250);
 /// dimpl doubles its retry interval without a limit; here it is capped by running its clock ahead.
 const MAX_RETRY: Duration = Duration::from_millis(400);
 /// Once dimpl's own interval has passed `QUICK` (some 16 retries, 6 s) the rhythm is slower. Together it is half a
@@ -30,12 +33,32 @@ const FATAL_ALERT: [u8; 15] = [21, 254, 253, 0, 0, 0, 0, 0, 0, 255, 255, 0, 2, 2
 const MAX_QUEUE: usize = 1024;
 const POLL_BUFFER: usize = 4096;
 
-/// Settings of all handshakes; building them tests the cryptographic library.
-pub(crate) fn shared_config() -> Result<Arc<dimpl::Config>> {
+/// Settings of handshakes; building them tests the cryptographic library.
+pub(crate) struct Configs {
+    quick: Arc<dimpl::Config>,
+    patient: Arc<dimpl::Config>,
+}
+
+impl Configs {
+    pub fn new() -> Result<Self> {
+        Ok(Self { quick: config(FIRST_RETRY)?, patient: config(FIRST_RETRY_PATIENT)? })
+    }
+}
+
+/// Our part in the handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Server,
+    Client,
+    /// Towards one that offered to be the server.
+    PatientClient,
+}
+
+fn config(first_retry: Duration) -> Result<Arc<dimpl::Config>> {
     dimpl::Config::builder()
         .mtu(1150)
         .use_server_cookie(false)
-        .flight_start_rto(FIRST_RETRY)
+        .flight_start_rto(first_retry)
         .flight_retries(RETRIES)
         .handshake_timeout(IDLE * 5)
         .build()
@@ -60,7 +83,7 @@ pub(crate) enum DtlsEvent {
 pub(crate) struct Dtls {
     identity: Arc<Identity>,
     inner: Box<dimpl::Dtls>,
-    is_client: bool,
+    part: Part,
     state: State,
     /// How far dimpl's clock runs ahead.
     skew: Duration,
@@ -97,12 +120,12 @@ enum State {
 }
 
 impl Dtls {
-    pub fn new(identity: Arc<Identity>, now: Instant, is_client: bool) -> Self {
-        let inner = start(&identity, now, is_client);
+    pub fn new(identity: Arc<Identity>, now: Instant, part: Part) -> Self {
+        let inner = start(&identity, now, part);
         let mut dtls = Self {
             identity,
             inner,
-            is_client,
+            part,
             state: State::Handshake,
             skew: Duration::ZERO,
             next: None,
@@ -124,7 +147,7 @@ impl Dtls {
     }
 
     pub fn is_client(&self) -> bool {
-        self.is_client
+        self.part != Part::Server
     }
 
     pub fn is_connected(&self) -> bool {
@@ -145,7 +168,7 @@ impl Dtls {
         if self.state == State::Closed || self.restart_at.is_some() {
             return;
         }
-        if !self.is_client && !self.confirmed {
+        if !self.is_client() && !self.confirmed {
             self.notice_new_client(now, datagram);
             if self.restarts > 0 && self.hello.is_none() && !is_client_hello(datagram) {
                 // it goes on with a handshake that we have forgotten
@@ -215,7 +238,7 @@ impl Dtls {
     }
 
     fn client_deadline(&self) -> Option<Instant> {
-        (self.is_client && self.state == State::Handshake).then(|| self.attempt_since + CLIENT_DEADLINE)
+        (self.is_client() && self.state == State::Handshake).then(|| self.attempt_since + CLIENT_DEADLINE)
     }
 
     fn step(&mut self, now: Instant) {
@@ -231,7 +254,7 @@ impl Dtls {
         if self.state != State::Handshake {
             return;
         }
-        if self.is_client {
+        if self.is_client() {
             self.restart_at = Some(now + PAUSE_AFTER_ERROR);
             self.next = None;
         } else {
@@ -256,7 +279,7 @@ impl Dtls {
             self.events.push_back(DtlsEvent::Failed(format!("DTLS: {reason}, attempt {}", self.restarts)));
             return;
         }
-        self.inner = start(&self.identity, now, self.is_client);
+        self.inner = start(&self.identity, now, self.part);
         self.state = State::Handshake;
         self.skew = Duration::ZERO;
         self.attempt_since = now;
@@ -315,7 +338,7 @@ impl Dtls {
         if connected && self.state == State::Handshake {
             self.state = State::Connected;
             self.next = None;
-            if !self.is_client && !self.confirmed {
+            if !self.is_client() && !self.confirmed {
                 let datagrams = self.out.range(sent..).cloned().collect();
                 self.last_flight = Some(LastFlight { datagrams, at: now + FIRST_REPEAT, repeats: 0 });
             }
@@ -338,9 +361,10 @@ impl Dtls {
     }
 }
 
-fn start(identity: &Identity, now: Instant, is_client: bool) -> Box<dimpl::Dtls> {
-    let mut dtls = dimpl::Dtls::new_12(identity.dtls.clone(), identity.certificate.clone(), now);
-    if is_client {
+fn start(identity: &Identity, now: Instant, part: Part) -> Box<dimpl::Dtls> {
+    let config = if part == Part::PatientClient { &identity.dtls.patient } else { &identity.dtls.quick };
+    let mut dtls = dimpl::Dtls::new_12(config.clone(), identity.certificate.clone(), now);
+    if part != Part::Server {
         dtls.set_active(true);
     }
     Box::new(dtls)

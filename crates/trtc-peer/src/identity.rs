@@ -3,7 +3,6 @@ use crate::dtls;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
 use dimpl::DtlsCertificate;
-use std::sync::Arc;
 use trtc_types::{Code, Error, Result};
 
 const DAY_S: u64 = 86_400;
@@ -12,7 +11,7 @@ const DAY_S: u64 = 86_400;
 pub struct Identity {
     fingerprint: String,
     pub(crate) certificate: DtlsCertificate,
-    pub(crate) dtls: Arc<dimpl::Config>,
+    pub(crate) dtls: dtls::Configs,
     pub(crate) sctp: crate::sctp::Shared,
 }
 
@@ -27,7 +26,7 @@ impl Identity {
         Ok(Self {
             fingerprint: fingerprint(&certificate.certificate),
             certificate,
-            dtls: dtls::shared_config()?,
+            dtls: dtls::Configs::new()?,
             sctp: crate::sctp::Shared::new(),
         })
     }

@@ -2,7 +2,7 @@
 mod transport;
 
 use crate::channels::Reliability;
-use crate::dtls::Dtls;
+use crate::dtls::{Dtls, Part};
 use crate::ice::Ice;
 use crate::identity::Identity;
 use crate::negotiation::Negotiation;
@@ -38,7 +38,7 @@ pub struct Peer {
     /// Fingerprint that the other side announced.
     remote_fingerprint: String,
     /// Decided by the first negotiation: are we the DTLS client?
-    dtls_client: Option<bool>,
+    dtls_part: Option<Part>,
     ice: Ice,
     /// By the number of their [`Way::Relay`].
     turns: Vec<Turn>,
@@ -80,7 +80,7 @@ impl Peer {
             session_id: rand::random::<u64>() >> 2,
             version: 0,
             remote_fingerprint: String::new(),
-            dtls_client: None,
+            dtls_part: None,
             dtls: None,
             srtp: None,
             sctp: None,
@@ -101,15 +101,15 @@ impl Peer {
         self.refuse_when_closed()?;
         let offer = sdp::parse(sdp)?;
         self.negotiation.accept_offer(&offer)?;
-        if self.dtls_client.is_none() {
-            self.dtls_client = Some(match offer.setup.as_str() {
-                "active" => false,
-                "passive" => true,
-                _ => self.config.answer_setup == Setup::Active,
+        if self.dtls_part.is_none() {
+            self.dtls_part = Some(match (offer.setup.as_str(), self.config.answer_setup) {
+                ("passive", _) => Part::PatientClient,
+                ("active", _) | (_, Setup::Passive) => Part::Server,
+                (_, Setup::Active) => Part::Client,
             });
         }
         self.take_transport(now, &offer, true);
-        let setup = if self.dtls_client == Some(true) { "active" } else { "passive" };
+        let setup = if self.dtls_part == Some(Part::Server) { "passive" } else { "active" };
         Ok(self.describe(setup))
     }
 
@@ -127,8 +127,8 @@ impl Peer {
         self.refuse_when_closed()?;
         let answer = sdp::parse(sdp)?;
         self.negotiation.accept_answer(&answer)?;
-        if self.dtls_client.is_none() {
-            self.dtls_client = Some(answer.setup == "passive");
+        if self.dtls_part.is_none() {
+            self.dtls_part = Some(if answer.setup == "passive" { Part::Client } else { Part::Server });
         }
         self.take_transport(now, &answer, false);
         Ok(())

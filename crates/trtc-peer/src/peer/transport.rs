@@ -217,8 +217,8 @@ impl Peer {
 
     /// Starts DTLS once there is a path and the roles are known.
     pub(super) fn start_dtls(&mut self, now: Instant) {
-        let (Some(is_client), Some(_), None) = (self.dtls_client, self.ice.path(), &self.dtls) else { return };
-        self.dtls = Some(Box::new(Dtls::new(self.identity.clone(), now, is_client)));
+        let (Some(part), Some(_), None) = (self.dtls_part, self.ice.path(), &self.dtls) else { return };
+        self.dtls = Some(Box::new(Dtls::new(self.identity.clone(), now, part)));
         self.feed_early(now);
         self.exchange(now);
     }

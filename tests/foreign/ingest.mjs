@@ -1,0 +1,121 @@
+// A WHIP publisher of its own making in headless Chromium (two layers, an ICE restart by PATCH) and livekit-client beside it.
+// Arguments: JSON {modules, page, whip, url, tokens: {whip, watch}}. Prints one JSON object a line.
+import { createRequire } from 'node:module';
+import path from 'node:path';
+
+const args = JSON.parse(process.argv[2]);
+const require = createRequire(path.join(args.modules, 'x.js'));
+const { chromium } = require('playwright-core');
+const say = (event, fields = {}) => console.log(JSON.stringify({ event, ...fields }));
+const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
+
+const browser = await chromium.launch({
+  executablePath: '/usr/bin/chromium',
+  args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+    '--disable-component-update', '--disable-sync', '--autoplay-policy=no-user-gesture-required',
+    '--use-fake-ui-for-media-stream', '--use-fake-device-for-media-stream'],
+});
+
+async function open(name) {
+  const page = await browser.newPage();
+  page.on('pageerror', (error) => say('page_error', { name, message: String(error) }));
+  await page.goto(`${args.page}/metrics`);
+  await page.setContent('<video id="v" autoplay muted playsinline style="width:640px;height:360px"></video>');
+  return page;
+}
+
+const publisher = await open('publisher');
+say('created', await publisher.evaluate(async ({ whip, token }) => {
+  const stream = await navigator.mediaDevices.getUserMedia({ audio: true, video: { width: 640, height: 360, frameRate: 30 } });
+  const peer = new RTCPeerConnection();
+  peer.addTransceiver(stream.getAudioTracks()[0], { direction: 'sendonly', streams: [stream] });
+  const layer = (rid, scaleResolutionDownBy) => ({ rid, scaleResolutionDownBy });
+  peer.addTransceiver(stream.getVideoTracks()[0], {
+    direction: 'sendonly', streams: [stream], sendEncodings: [layer('q', 4), layer('h', 2)],
+  });
+  await peer.setLocalDescription();
+  const post = await fetch(whip, {
+    method: 'POST', headers: { Authorization: `Bearer ${token}`, 'Content-Type': 'application/sdp' }, body: peer.localDescription.sdp,
+  });
+  const answer = await post.text();
+  await peer.setRemoteDescription({ type: 'answer', sdp: answer });
+  Object.assign(window, { peer, token, location_: new URL(post.headers.get('Location'), whip).href });
+  return { status: post.status, etag: post.headers.get('ETag'), simulcast: /a=simulcast:recv q;h/.test(answer) };
+}, { whip: args.whip, token: args.tokens.whip }));
+
+const watcher = await open('watcher');
+await watcher.addScriptTag({ path: path.join(args.modules, 'livekit-client/dist/livekit-client.umd.js') });
+await watcher.evaluate(async ({ url, token }) => {
+  const room = new window.LivekitClient.Room({ adaptiveStream: false, dynacast: true });
+  room.on('trackSubscribed', (track, publication, participant) => {
+    track.attach(track.kind === 'video' ? document.getElementById('v') : undefined);
+    window[track.kind] = track;
+    if (track.kind === 'video') Object.assign(window, { publication, kind: participant.kind });
+  });
+  await room.connect(url, token);
+  window.look = async () => {
+    const seen = { kind: window.kind, layers: window.publication?.trackInfo?.layers?.length };
+    for (const track of [window.video, window.audio]) {
+      for (const report of (await track?.receiver.getStats())?.values() ?? []) {
+        if (report.type !== 'inbound-rtp') continue;
+        if (report.kind === 'video') Object.assign(seen, { frames: report.framesDecoded, width: report.frameWidth });
+        else seen.energy = report.totalAudioEnergy;
+      }
+    }
+    return seen;
+  };
+}, { url: args.url, token: args.tokens.watch });
+
+// Waits for what `done` says of a look; the last look either way.
+async function until(seconds, done) {
+  let seen;
+  const end = Date.now() + seconds * 1000;
+  do {
+    await sleep(200);
+    seen = await watcher.evaluate(() => window.look());
+    seen.ok = Boolean(done(seen));
+  } while (!seen.ok && Date.now() < end);
+  return seen;
+}
+
+const width = (wanted) => (s) => s.width === wanted;
+const quality = (wanted) => watcher.evaluate((q) => window.publication.setVideoQuality(window.LivekitClient.VideoQuality[q]), wanted);
+say('high', await until(40, (s) => width(320)(s) && s.frames > 20 && s.energy > 0));
+await quality('LOW');
+say('low', await until(30, width(160)));
+await quality('HIGH');
+say('back', await until(40, width(320)));
+
+say('restarted', await publisher.evaluate(async () => {
+  const { peer, token } = window;
+  const ufrag = (sdp) => /a=ice-ufrag:(.*)\r?\n/.exec(sdp)[1].trim();
+  const before = { local: ufrag(peer.localDescription.sdp), remote: ufrag(peer.remoteDescription.sdp) };
+  await peer.setLocalDescription(await peer.createOffer({ iceRestart: true }));
+  const own = (name) => new RegExp(`a=${name}:.*`).exec(peer.localDescription.sdp)[0].trim();
+  const patch = await fetch(window.location_, {
+    method: 'PATCH', body: `${own('ice-ufrag')}\r\n${own('ice-pwd')}\r\n`,
+    headers: { Authorization: `Bearer ${token}`, 'Content-Type': 'application/trickle-ice-sdpfrag', 'If-Match': '*' },
+  });
+  const fragment = await patch.text();
+  const fresh = (name) => new RegExp(`a=${name}:(.*)`).exec(fragment)[1].trim();
+  const sdp = peer.remoteDescription.sdp.replace(/a=ice-ufrag:.*/g, `a=ice-ufrag:${fresh('ice-ufrag')}`)
+    .replace(/a=ice-pwd:.*/g, `a=ice-pwd:${fresh('ice-pwd')}`);
+  await peer.setRemoteDescription({ type: 'answer', sdp });
+  const after = { local: ufrag(peer.localDescription.sdp), remote: ufrag(peer.remoteDescription.sdp) };
+  // The pair in use belongs to the new session.
+  const used = async () => {
+    const stats = await peer.getStats();
+    const transport = [...stats.values()].find((r) => r.type === 'transport');
+    return transport.iceLocalUsernameFragment;
+  };
+  for (let i = 0; i < 100 && (await used()) !== after.local; i += 1) await new Promise((done) => setTimeout(done, 100));
+  return {
+    status: patch.status, etag: patch.headers.get('ETag'), used: (await used()) === after.local, state: peer.connectionState,
+    changed: before.local !== after.local && before.remote !== after.remote,
+  };
+}));
+const { frames } = await until(0, () => true);
+say('after', { before: frames, ...await until(30, (s) => s.frames > frames + 60) });
+say('deleted', { status: await publisher.evaluate(async () => (await fetch(window.location_, { method: 'DELETE', headers: { Authorization: `Bearer ${window.token}` } })).status) });
+await browser.close();
+process.exit(0);
