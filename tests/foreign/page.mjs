@@ -13,12 +13,13 @@ const flags = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-ru
   '--disable-component-update', '--disable-sync', '--use-fake-device-for-media-stream'];
 const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: [...flags, '--use-fake-ui-for-media-stream'] });
 const strict = args.denied && await chromium.launch({ executablePath: '/usr/bin/chromium', args: [...flags, '--deny-permission-prompts'] });
+const bare = args.bare && await chromium.launch({ executablePath: '/usr/bin/chromium', args: [...flags.filter((flag) => !flag.includes('fake-device')), '--use-fake-ui-for-media-stream'] });
 const pages = new Map();
 const problems = [];
 
 async function page(name) {
   if (pages.has(name)) return pages.get(name);
-  const context = await (name === 'denied' ? strict : browser).newContext({ viewport: { width: 1280, height: 800 }, colorScheme: name === 'light' ? 'light' : 'dark' });
+  const context = await ({ denied: strict, bare }[name] || browser).newContext({ viewport: { width: 1280, height: 800 }, colorScheme: name === 'light' ? 'light' : 'dark' });
   const made = await context.newPage();
   made.on('pageerror', (error) => problems.push(`${name}: ${error}`));
   // Refused requests are part of the tests; broken policies are not.
@@ -82,5 +83,5 @@ for await (const line of readline.createInterface({ input: process.stdin })) {
 }
 say('problems', { problems });
 await browser.close();
-if (strict) await strict.close();
+for (const other of [strict, bare]) if (other) await other.close();
 process.exit(0);

@@ -134,7 +134,7 @@ def python_client(checks, server, picture):
 def browser(checks, server):
     """The page: two visitors, one publishes, and everything that goes wrong is said."""
     SHOTS.mkdir(parents=True, exist_ok=True)
-    page = Page(denied=True)
+    page = Page(denied=True, bare=True)
     checks.that(page.wait("ready", 40), "Chromium starts")
     visit = lambda on, room, **more: page.do("open", on, url=f"{server.http}/#{'&'.join(f'{k}={v}' for k, v in {'room': room, **more}.items())}", width=1280, height=800)
     visit("b", "studio", name="bob")
@@ -175,6 +175,14 @@ def browser(checks, server):
     page.do("click", "denied", target="#live")
     said = page.tries("text", "denied", target="#notices .notice")
     checks.that(said and "No permission" in said, "a refused camera is said", said)
+    visit("bare", "studio", name="finn")
+    page.do("wait", "bare", target="#state[data-state=good]")
+    page.do("click", "bare", target="#live")
+    said = page.tries("text", "bare", target="#notices .notice")
+    checks.that(said and "No camera and no microphone found" in said and "Plug one in" in said, "a machine without devices is told what to do", said)
+    visit("old", "studio", token=server.token("studio", "gil", valid_s=-600))
+    said = page.tries("text", "old", target="#notices .notice")
+    checks.that(said and "token was refused" in said and "expired" in said, "an expired token is said", said)
     visit("light", "studio", token=server.token("studio", "eve")[:-3] + "AAA")
     said = page.tries("text", "light", target="#notices .notice")
     checks.that(said and "token was refused" in said and "invalid" in said, "a refused token is said with the server's reason", said)
