@@ -6,7 +6,7 @@ import itertools
 import json
 import os
 import pathlib
-import socket
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -209,13 +209,13 @@ def ours(prefix, server, room):
 
 def rows(picture):
     """Who is tried on which server."""
-    browsers, livekit = os.environ.get("TRTC_NODE_MODULES"), os.environ.get("LIVEKIT_SERVER")
+    browsers, livekit = os.environ.get("TRTC_NODE_MODULES") and shutil.which("chromium"), os.environ.get("LIVEKIT_SERVER")
     yield "library on trtc serve", "trtc", ours
     yield "PyPI livekit on trtc serve", "trtc", python_client(picture)
     if browsers:
         yield "Chromium on trtc serve", "trtc", browser
     else:
-        print("SKIPPED Chromium on trtc serve: no node modules")
+        print("SKIPPED Chromium on trtc serve: no livekit-client or no chromium")
     if livekit:
         yield "library on livekit-server", "livekit", ours
     # What foreign programs do among themselves: to compare with, when asked for.
