@@ -17,6 +17,10 @@ use std::time::{Duration, Instant};
 const LOSS_HIGH: f64 = 0.10;
 /// Loss alone does not take more: it may have nothing to do with load.
 const LOSS_FLOOR_BPS: u64 = 150_000;
+/// A growing queue alone takes no more either, so that it never takes the smallest picture: that is for loss and for a queue that stays.
+const QUEUE_FLOOR_BPS: u64 = 250_000;
+/// A shorter queue is no reason for another layer, which everybody sees.
+const GROWING_QUEUE: Duration = Duration::from_millis(50);
 const CAPACITY_MIN_BPS: u64 = 10_000;
 const QUEUE: Duration = Duration::from_millis(400);
 /// How long reports may still tell of what was lost on a dead path.
@@ -88,8 +92,9 @@ impl LinkEstimator {
         self.measured = true;
         // When about as much arrives as was allowed, a burst waits, a key frame for one, and not more than the link carries.
         let as_allowed = |delivered: u64| before.is_some_and(|capacity| delivered >= capacity / 10 * 9);
-        if let (Usage::Over, Some(delivered)) = (report.usage, report.delivered_bps.filter(|bps| !as_allowed(*bps))) {
-            self.decrease(now, delivered * BACK_OFF_PERCENT / 100);
+        let full = report.usage == Usage::Over && report.queue >= GROWING_QUEUE;
+        if let Some(delivered) = report.delivered_bps.filter(|bps| full && !as_allowed(*bps)) {
+            self.decrease(now, (delivered * BACK_OFF_PERCENT / 100).max(QUEUE_FLOOR_BPS));
         }
         report.loss.into_iter().for_each(|loss| self.loss(now, loss));
         self.capacity_bps != before
@@ -240,14 +245,14 @@ mod tests {
     #[test]
     fn a_queue_tells_what_the_link_carries_and_a_burst_within_it_nothing() {
         let (mut estimator, start) = (LinkEstimator::default(), Instant::now());
-        let report = |usage, bps| PathReport { usage, delivered_bps: Some(bps), ..PathReport::default() };
+        let report = |usage, bps| PathReport { usage, delivered_bps: Some(bps), queue: GROWING_QUEUE, loss: None };
         assert!(!estimator.path(start, &report(Usage::Normal, 900_000)));
         assert!(estimator.path(start, &report(Usage::Over, 400_000)));
         assert_eq!(estimator.capacity_bps(), Some(340_000));
         let later = start + 2 * SETTLE;
         assert!(!estimator.path(later, &report(Usage::Over, 320_000)), "as allowed");
         assert!(estimator.path(later, &report(Usage::Over, 200_000)));
-        assert_eq!(estimator.capacity_bps(), Some(170_000));
+        assert_eq!(estimator.capacity_bps(), Some(250_000), "not the smallest picture");
     }
 
     #[test]
