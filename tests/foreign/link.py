@@ -42,6 +42,15 @@ def between(lines, name, begin, end):
     return [e for e in list(lines.events) if e["event"] == name and begin <= e["_t"] <= end]
 
 
+def go_on(checks, link, ok, what, saw):
+    """On a machine so busy that the link itself is late, how smooth pictures are says nothing."""
+    void = link.is_void()
+    if void:
+        print(f"void: {what}: {saw}; {void}")
+    else:
+        checks.that(ok, what, saw)
+
+
 class Watcher:
     """Chromium behind a narrow downlink."""
 
@@ -73,8 +82,8 @@ class Watcher:
             if since is None or look["frames"] > since["frames"]:
                 since = look
             longest = max(longest, look["_t"] - since["_t"])
-        self.checks.that(frames > 8 * (end - begin), "its pictures go on meanwhile", f"{frames} frames in {end - begin:.0f} s, at most {longest:.1f} s without one")
-        self.checks.that(longest <= 2, "and never stand still for long", f"{seen[0]} {seen[-1]}" if seen else "")
+        saw = f"{frames} frames in {end - begin:.0f} s, at most {longest:.1f} s without one"
+        go_on(self.checks, self.link, frames > 8 * (end - begin) and longest <= 2, "its pictures go on meanwhile", saw)
         took = until(self.page, "look", end + 3, 40, lambda e: e["width"] == BIG)
         self.checks.that(took is not None, "when the link is free the big layer is there after s:", took)
 
@@ -108,7 +117,7 @@ class Publisher:
     def lifted(self, begin, end):
         seen = [e["frames"] for e in between(self.watcher, "frames", begin, end)]
         frames = seen[-1] - seen[0] if seen else 0
-        self.checks.that(frames > 8 * (end - begin), f"its pictures go on meanwhile, {self.name}", f"{frames} frames in {end - begin:.0f} s")
+        go_on(self.checks, self.link, frames > 8 * (end - begin), f"its pictures go on meanwhile, {self.name}", f"{frames} frames in {end - begin:.0f} s")
         rose = until(self.sender, "statistics", end, 40, lambda e: sum(s["kbps"] for s in e["local"]) > 300)
         self.checks.that(rose is not None, f"when the link is free it sends more again, {self.name}", self.kbps(end, time.monotonic()))
 
