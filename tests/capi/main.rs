@@ -5,6 +5,7 @@ mod call;
 mod every_call;
 mod header;
 mod host;
+mod kinds;
 mod life;
 mod media;
 mod parameters;

@@ -1,7 +1,7 @@
 //! Each struct's size as older, newer and confused hosts say it, and each field just inside and just outside.
 use crate::header;
 use crate::host::*;
-use crate::parameters::each;
+use crate::kinds::each;
 use std::ffi::{CString, c_char, c_void};
 use std::ptr::{null, null_mut};
 use trtc::capi::{audio::*, callbacks::*, cloud::*, code::*, params::*, room::*, source::*, video::*};
