@@ -8,6 +8,7 @@ use super::{text, trtc_bool, trtc_result};
 use std::collections::BTreeSet;
 use std::ffi::c_char;
 use std::sync::Arc;
+use trtc_sdk::Cloud;
 use trtc_types::{CameraFormat, DeviceInfo, DeviceKind, Error, Result};
 
 /// Device: microphone.
@@ -45,12 +46,8 @@ pub unsafe extern "C" fn trtc_device_get_devices_list(
     device_type: i32,
     out_list: *mut *mut trtc_device_list,
 ) -> trtc_result {
-    on_cloud(cloud, |entry| {
-        // SAFETY: the host promises a writable pointer.
-        let out = unsafe { Out::required(out_list, "out_list") }?;
-        out.put(std::ptr::null_mut());
-        put_list(&out, entry.cloud.devices(kind(device_type)?)?)
-    })
+    // SAFETY: the host promises a writable pointer.
+    unsafe { list_of(cloud, out_list, |cloud| cloud.devices(kind(device_type)?)) }
 }
 
 /// How many devices a list has. Errors: `TRTC_ERR_INVALID_HANDLE`, `TRTC_ERR_INVALID_PARAMETER` (`out_count`). Any thread.
@@ -147,12 +144,8 @@ pub unsafe extern "C" fn trtc_device_get_current_device(
     device_type: i32,
     out_list: *mut *mut trtc_device_list,
 ) -> trtc_result {
-    on_cloud(cloud, |entry| {
-        // SAFETY: the host promises a writable pointer.
-        let out = unsafe { Out::required(out_list, "out_list") }?;
-        out.put(std::ptr::null_mut());
-        put_list(&out, entry.cloud.current_device(kind(device_type)?)?.into_iter().collect())
-    })
+    // SAFETY: the host promises a writable pointer.
+    unsafe { list_of(cloud, out_list, |cloud| Ok(cloud.current_device(kind(device_type)?)?.into_iter().collect())) }
 }
 
 /// Follows the system's default microphone or speaker (nonzero, the default), or stays with the device of now. Errors:
@@ -227,9 +220,23 @@ fn kind(device_type: i32) -> Result<DeviceKind> {
     one_of("device_type", device_type)
 }
 
-fn put_list(out: &Out<*mut trtc_device_list>, devices: Vec<DeviceInfo>) -> Result<()> {
-    out.put(std::ptr::without_provenance_mut(LISTS.insert(Arc::new(devices))?));
-    Ok(())
+/// Hands out a list, NULL if there is an error.
+///
+/// # Safety
+/// As [`Out::required`] for `out_list`.
+unsafe fn list_of(
+    cloud: *mut trtc_cloud,
+    out_list: *mut *mut trtc_device_list,
+    find: impl FnOnce(&Cloud) -> Result<Vec<DeviceInfo>>,
+) -> trtc_result {
+    on_cloud(cloud, |entry| {
+        // SAFETY: passed on.
+        let out = unsafe { Out::required(out_list, "out_list") }?;
+        out.put(std::ptr::null_mut());
+        let devices = find(&entry.cloud)?;
+        out.put(std::ptr::without_provenance_mut(LISTS.insert(Arc::new(devices))?));
+        Ok(())
+    })
 }
 
 fn device(list: *mut trtc_device_list, index: u32) -> Result<DeviceInfo> {
