@@ -1,24 +1,9 @@
 // livekit-client in headless Chromium: joins, publishes, judges what it receives, loses its WebSocket and comes back.
 // Arguments: JSON {modules, page, url, token, seconds}. Prints one JSON object a line.
-import { createRequire } from 'node:module';
-import path from 'node:path';
+import { args, callPage, launchForCalls, say } from './chromium.mjs';
 
-const args = JSON.parse(process.argv[2]);
-const require = createRequire(path.join(args.modules, 'x.js'));
-const { chromium } = require('playwright-core');
-const say = (event, fields = {}) => console.log(JSON.stringify({ event, ...fields }));
-
-const browser = await chromium.launch({
-  executablePath: '/usr/bin/chromium',
-  args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-    '--disable-component-update', '--disable-sync', '--autoplay-policy=no-user-gesture-required', '--use-fake-ui-for-media-stream'],
-});
-const page = await browser.newPage();
-page.on('pageerror', (error) => say('page_error', { message: String(error) }));
-await page.exposeFunction('say', say);
-await page.goto(`${args.page}/metrics`);
-await page.setContent('<video id="v" autoplay muted playsinline></video>');
-await page.addScriptTag({ path: path.join(args.modules, 'livekit-client/dist/livekit-client.umd.js') });
+const browser = await launchForCalls('--use-fake-ui-for-media-stream');
+const page = await callPage(browser);
 const verdict = await page.evaluate(async ({ url, token, seconds }) => {
   const LK = window.LivekitClient;
   const sleep = (ms) => new Promise((done) => setTimeout(done, ms));

@@ -1,24 +1,10 @@
 // npm livekit-client in headless Chromium for resume.py: the counterpart of resume_peer.py.
 // Arguments: JSON {modules, page, url, token, seconds}. Prints one JSON object a line.
-import { createRequire } from 'node:module';
-import path from 'node:path';
+import { args, callPage, launchForCalls, say } from './chromium.mjs';
 
-const args = JSON.parse(process.argv[2]);
-const require = createRequire(path.join(args.modules, 'x.js'));
-const { chromium } = require('playwright-core');
-const say = (event, fields = {}) => console.log(JSON.stringify({ event, ...fields }));
-
-const browser = await chromium.launch({
-  executablePath: '/usr/bin/chromium',
-  args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update',
-    '--disable-sync', '--autoplay-policy=no-user-gesture-required', `--unsafely-treat-insecure-origin-as-secure=${args.page}`],
-});
-const page = await browser.newPage();
-await page.exposeFunction('say', say);
+const browser = await launchForCalls(`--unsafely-treat-insecure-origin-as-secure=${args.page}`);
+const page = await callPage(browser);
 page.on('console', (line) => { if (line.text().startsWith('livekit')) console.error(new Date().toISOString().slice(11, 23), line.text()); });
-await page.goto(`${args.page}/metrics`);
-await page.setContent('<video id="v" autoplay muted playsinline></video>');
-await page.addScriptTag({ path: path.join(args.modules, 'livekit-client/dist/livekit-client.umd.js') });
 await page.evaluate(async ({ url, token, seconds }) => {
   const LK = window.LivekitClient;
   LK.setLogLevel('debug');

@@ -1,27 +1,11 @@
 // Two pages of livekit-client with its defaults (adaptive stream, dynacast, simulcast, RED) in headless Chromium.
 // Arguments: JSON {modules, page, url, tokens, codec}. Prints one JSON object a line.
-import { createRequire } from 'node:module';
-import path from 'node:path';
+import { args, callPage, launchForCalls, say, sleep } from './chromium.mjs';
 
-const args = JSON.parse(process.argv[2]);
-const require = createRequire(path.join(args.modules, 'x.js'));
-const { chromium } = require('playwright-core');
-const say = (event, fields = {}) => console.log(JSON.stringify({ event, ...fields }));
-const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
-
-const browser = await chromium.launch({
-  executablePath: '/usr/bin/chromium',
-  args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-    '--disable-component-update', '--disable-sync', '--autoplay-policy=no-user-gesture-required',
-    '--use-fake-ui-for-media-stream', '--use-fake-device-for-media-stream'],
-});
+const browser = await launchForCalls('--use-fake-ui-for-media-stream', '--use-fake-device-for-media-stream');
 
 async function open(name, token) {
-  const page = await browser.newPage();
-  page.on('pageerror', (error) => say('page_error', { name, message: String(error) }));
-  await page.goto(`${args.page}/metrics`);
-  await page.setContent('<video id="v" autoplay muted playsinline style="width:1280px;height:720px"></video>');
-  await page.addScriptTag({ path: path.join(args.modules, 'livekit-client/dist/livekit-client.umd.js') });
+  const page = await callPage(browser, { name, style: 'width:1280px;height:720px' });
   await page.evaluate(async ({ url, token, codec, simple }) => {
     const LK = window.LivekitClient;
     // The defaults of an application; no adaptive stream where the test sets the quality by hand.
