@@ -45,6 +45,7 @@ export function untell(...keys) {
 export function words(error) {
   if (error instanceof Unreachable) return ['The server does not answer.', 'It may have stopped, or the network is down. This page keeps trying.'];
   if (!(error instanceof Refused)) return ['Something went wrong here.', String(error?.message || error)];
+  if (error.status === 401 && !page.token) return ['This room needs a token.', 'Ask whoever runs the server for one and paste it under “Access token”.'];
   if (error.status === 401) return ['The token was refused.', `The server says: ${error.message}. Paste a fresh token under “Access token”.`];
   if (error.status === 403) return ['The token does not allow this.', `The server says: ${error.message}.`];
   if (error.status === 406) return ['This browser and the server have no format in common.', `The server says: ${error.message}.`];
