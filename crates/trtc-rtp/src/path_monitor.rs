@@ -157,13 +157,13 @@ impl Losses {
 }
 
 /// Rate and delay of what arrives, by the receiver's clock.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 struct Arrivals {
     running: Option<Window>,
     /// The two before it, the newer one first.
     full: [Option<Window>; 2],
-    /// Fastest of the running time and of the one before, with the start of the running one.
-    fastest: [Option<i64>; 2],
+    /// Fastest of the running time and of the one before (the greatest number: none), with the start of the running one.
+    fastest_us: [i64; 2],
     fastest_since_us: i64,
 }
 
@@ -175,14 +175,20 @@ struct Window {
     fastest_us: i64,
 }
 
+impl Default for Arrivals {
+    fn default() -> Self {
+        Self { running: None, full: [None; 2], fastest_us: [i64::MAX; 2], fastest_since_us: 0 }
+    }
+}
+
 impl Arrivals {
     fn add(&mut self, sent_us: i64, arrival_us: i64, bytes: u64, plain_bytes: &mut u64) {
         let delay_us = arrival_us - sent_us;
-        if self.fastest[0].is_none() || arrival_us - self.fastest_since_us >= FASTEST_WINDOW_US {
-            self.fastest = [None, self.fastest[0]];
+        if self.fastest_us[0] == i64::MAX || arrival_us - self.fastest_since_us >= FASTEST_WINDOW_US {
+            self.fastest_us = [i64::MAX, self.fastest_us[0]];
             self.fastest_since_us = arrival_us;
         }
-        self.fastest[0] = Some(self.fastest[0].map_or(delay_us, |fastest| fastest.min(delay_us)));
+        self.fastest_us[0] = self.fastest_us[0].min(delay_us);
         let fresh = Window { start_us: arrival_us, length_us: 0, bytes: 0, fastest_us: delay_us };
         let running = self.running.get_or_insert(fresh);
         let length_us = arrival_us - running.start_us;
@@ -210,8 +216,8 @@ impl Arrivals {
 
     fn queue(&self) -> Duration {
         let (Some(full), Some(running)) = (self.full[0], self.running) else { return Duration::ZERO };
-        let fastest = self.fastest.iter().flatten().min().copied().unwrap_or(i64::MAX);
-        let waited_us = full.fastest_us.min(running.fastest_us).saturating_sub(fastest);
+        let fastest_us = self.fastest_us[0].min(self.fastest_us[1]);
+        let waited_us = full.fastest_us.min(running.fastest_us).saturating_sub(fastest_us);
         Duration::from_micros(u64::try_from(waited_us).unwrap_or(0))
     }
 }
