@@ -368,10 +368,11 @@ impl Publish {
     }
 
     fn repeat(&mut self, now: Instant, ssrc: u32, lost: impl Iterator<Item = u16>, out: &mut Outbound<'_>) {
+        let round_trip = self.path.round_trip().or(self.rtt).unwrap_or_default();
         let Some((track, layer)) = self.tracks.values_mut().find_map(|track| track.layer_of(ssrc)) else { return };
         let (Some(params), stream) = (&track.params, &mut track.streams[layer]) else { return };
         for sequence in lost.take(REPEAT_MAX) {
-            let Some((mut packet, renewed)) = stream.repeat(params, sequence) else { continue };
+            let Some((mut packet, renewed)) = stream.repeat(now, round_trip, params, sequence) else { continue };
             if renewed {
                 stamp(&mut packet, params, &mut self.path, &self.wall, now);
             }

@@ -3,7 +3,7 @@ use crate::stats::LocalTrackStats;
 use std::time::{Duration, Instant};
 use trtc_peer::SendParams;
 use trtc_rtp::rtcp::SenderInfo;
-use trtc_rtp::{RetransmissionCache, RtpHeader, RtpPacket, write_rtp, write_rtx};
+use trtc_rtp::{RecentRepeats, RetransmissionCache, RtpHeader, RtpPacket, write_rtp, write_rtx};
 
 /// Packets kept for repetition: two seconds at 2 Mbit/s.
 const CACHE_PACKETS: usize = 512;
@@ -18,6 +18,7 @@ pub(crate) struct RtpStream {
     sequence: u16,
     rtx_sequence: u16,
     cache: Option<RetransmissionCache>,
+    repeats: RecentRepeats,
     /// The other side has reported on the SSRC, so it knows whose it is (RFC 8852: until then every packet says it).
     known: bool,
     pub needs_key: bool,
@@ -42,6 +43,7 @@ impl RtpStream {
             sequence: 0,
             rtx_sequence: 0,
             cache: video.then(|| RetransmissionCache::new(CACHE_PACKETS)),
+            repeats: RecentRepeats::default(),
             known: false,
             needs_key: true,
             starved: false,
@@ -71,6 +73,7 @@ impl RtpStream {
         self.needs_key = true;
         self.packets = 0;
         self.octets = 0;
+        self.repeats = RecentRepeats::default();
         if let Some(cache) = &mut self.cache {
             *cache = RetransmissionCache::new(CACHE_PACKETS);
         }
@@ -135,9 +138,19 @@ impl RtpStream {
         packet.len() as u64
     }
 
-    /// The packet with this number once more, as a retransmission where they are agreed on; and whether it is one.
-    pub fn repeat(&mut self, params: &SendParams, sequence: u16) -> Option<(Vec<u8>, bool)> {
+    /// The packet with this number once more, as a retransmission where they are agreed on; and whether it is one. None when it
+    /// is forgotten, or was repeated within `round_trip`.
+    pub fn repeat(
+        &mut self,
+        now: Instant,
+        round_trip: Duration,
+        params: &SendParams,
+        sequence: u16,
+    ) -> Option<(Vec<u8>, bool)> {
         let original = self.cache.as_ref()?.get(sequence)?;
+        if !self.repeats.take(now, sequence, round_trip) {
+            return None;
+        }
         self.stats.retransmitted += 1;
         let mut packet = Vec::with_capacity(original.len() + 32);
         let Some(payload_type) = params.rtx_payload_type else {

@@ -32,7 +32,7 @@ pub use packet::{
     RtpHeader, RtpPacket, is_rtcp, set_marker, set_payload_type, set_sequence, set_ssrc, set_timestamp, write_rtp,
 };
 pub use path_monitor::{PathMonitor, PathReport};
-pub use retransmission::{RetransmissionCache, unwrap_rtx, write_rtx};
+pub use retransmission::{RecentRepeats, RetransmissionCache, unwrap_rtx, write_rtx};
 pub use send_rate::SendRate;
 pub use sequence::Unwrapper;
 pub use stats::{ReceiverStats, SenderState, StreamStats};

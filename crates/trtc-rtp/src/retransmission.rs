@@ -1,6 +1,8 @@
 //! Answering NACKs: a ring of sent packets, and the RTX format (RFC 4588).
 use crate::packet::{RtpPacket, set_payload_type, set_sequence, set_ssrc};
 use crate::sequence::is_newer;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 /// Bytes of a slot: a full packet of WebRTC (at most 1,200 bytes of UDP payload, and some slack).
 const SLOT_BYTES: usize = 1_280;
@@ -66,6 +68,36 @@ impl RetransmissionCache {
     }
 }
 
+/// Repeats that are remembered.
+const RECENT_MAX: usize = 256;
+/// A longer round trip is not waited for.
+const WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// What was repeated within a round trip: a NACK that names it again cannot know of it yet, and would fill a full link with copies.
+#[derive(Clone, Debug, Default)]
+pub struct RecentRepeats {
+    recent: VecDeque<(u16, Instant)>,
+}
+
+impl RecentRepeats {
+    /// Whether to repeat a packet now; then it is remembered. `round_trip` is zero while it is not known.
+    pub fn take(&mut self, now: Instant, sequence: u16, round_trip: Duration) -> bool {
+        let wait = round_trip.min(WAIT_MAX);
+        let is_old = |at: Instant| now.saturating_duration_since(at) >= wait;
+        while self.recent.front().is_some_and(|(_, at)| is_old(*at)) {
+            self.recent.pop_front();
+        }
+        if self.recent.iter().any(|(known, at)| *known == sequence && !is_old(*at)) {
+            return false;
+        }
+        if self.recent.len() == RECENT_MAX {
+            self.recent.pop_front();
+        }
+        self.recent.push_back((sequence, now));
+        true
+    }
+}
+
 /// Appends `original` as a retransmission: header and extensions as they were, without padding, the original sequence
 /// number before the payload. Appends nothing when `original` is no RTP packet.
 pub fn write_rtx(out: &mut Vec<u8>, original: &[u8], rtx_ssrc: u32, rtx_pt: u8, rtx_seq: u16) {
@@ -101,6 +133,22 @@ mod tests {
     use super::*;
     use crate::packet::{RtpHeader, write_rtp};
     use proptest::prelude::*;
+
+    #[test]
+    #[allow(clippy::disallowed_methods)]
+    fn nothing_is_repeated_twice_within_a_round_trip() {
+        let (mut repeats, start, trip) = (RecentRepeats::default(), Instant::now(), Duration::from_millis(80));
+        assert!(repeats.take(start, 7, trip) && repeats.take(start, 8, trip));
+        let later = start + Duration::from_millis(79);
+        assert!(!repeats.take(later, 7, trip) && repeats.take(later, 9, trip));
+        assert!(repeats.take(start + trip, 7, trip) && !repeats.take(start + trip, 9, trip));
+        assert!(repeats.take(start + trip, 9, Duration::from_millis(1)), "the round trip is shorter now");
+        assert!((0..3).all(|_| repeats.take(start + trip, 9, Duration::ZERO)), "not known");
+        (0..10_000).for_each(|n| {
+            repeats.take(start + trip, n, WAIT_MAX);
+        });
+        assert_eq!(repeats.recent.len(), RECENT_MAX);
+    }
 
     #[test]
     fn the_ring_keeps_the_newest() {

@@ -3,7 +3,7 @@ use crate::layer::Layer;
 use crate::rewrite::Rewriter;
 use crate::track::{LAYERS_MAX, SubscriptionConfig};
 use std::time::Instant;
-use trtc_rtp::Vp8Numbers;
+use trtc_rtp::{RecentRepeats, Vp8Numbers};
 
 /// Retransmissions that a subscriber may have in stock; each forwarded packet adds one.
 pub(crate) const RESEND_BUDGET: u32 = 512;
@@ -32,6 +32,7 @@ pub struct Subscription {
     pub(crate) allowed: Option<u8>,
     pub(crate) next_rtx_sequence: u16,
     pub(crate) resend_budget: u32,
+    pub(crate) repeats: RecentRepeats,
     pub(crate) packets: u32,
     pub(crate) octets: u32,
     pub(crate) last_sent: Option<Instant>,
@@ -51,6 +52,7 @@ impl Subscription {
             allowed: Some(LAYERS_MAX as u8 - 1),
             next_rtx_sequence: before.next_rtx_sequence,
             resend_budget: RESEND_BUDGET,
+            repeats: RecentRepeats::default(),
             packets: before.packets,
             octets: before.octets,
             last_sent: None,

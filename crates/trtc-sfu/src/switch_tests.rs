@@ -170,7 +170,7 @@ proptest! {
         let holes: Vec<u16> = receiver.packets.keys().zip(receiver.packets.keys().skip(1))
             .flat_map(|(a, b)| a + 1..*b).map(|sequence| sequence as u16).collect();
         let mut filled = Vec::new();
-        track.nack(7, &holes, &mut |resend| filled.push((resend.header, resend.shift, resend.packet.to_vec())));
+        track.nack(now, 7, Duration::ZERO, &holes, &mut |resend| filled.push((resend.header, resend.shift, resend.packet.to_vec())));
         for (header, shift, raw) in filled {
             receiver.take(&header, shift, &raw);
         }

@@ -287,8 +287,16 @@ impl Track {
         }
     }
 
-    /// A subscriber (by its SSRC) misses packets. Returns how many of them could not be sent again.
-    pub fn nack(&mut self, ssrc: u32, lost: &[u16], resend: &mut dyn FnMut(&Resend<'_>)) -> u32 {
+    /// A subscriber (by its SSRC) misses packets. What was sent again within its `round_trip` (zero: not known) is on its way.
+    /// Returns how many could not be sent again.
+    pub fn nack(
+        &mut self,
+        now: Instant,
+        ssrc: u32,
+        round_trip: Duration,
+        lost: &[u16],
+        resend: &mut dyn FnMut(&Resend<'_>),
+    ) -> u32 {
         let Self { layers, subscriptions, .. } = self;
         let Some(subscription) = subscriptions.iter_mut().find(|s| s.config.ssrc == ssrc) else {
             return lost.len() as u32;
@@ -303,6 +311,9 @@ impl Track {
                 missed += 1;
                 continue;
             };
+            if !subscription.repeats.take(now, sequence, round_trip) {
+                continue;
+            }
             subscription.resend_budget -= 1;
             let rtx = subscription.config.rtx.map(|(ssrc, payload_type)| {
                 let sequence = subscription.next_rtx_sequence;

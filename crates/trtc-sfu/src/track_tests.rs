@@ -159,18 +159,19 @@ fn nacks_are_answered_from_the_cache() {
     rig.subscribe(8, None);
     rig.packet(0, 10, 0, KEY);
     rig.packet(0, 11, 3_000, DELTA);
-    let mut sent = Vec::new();
-    let missed = rig.track.nack(7, &[65_531, 65_529, 65_530], &mut |r| {
+    let (mut sent, trip) = (Vec::new(), Duration::from_millis(50));
+    let missed = rig.track.nack(rig.now, 7, trip, &[65_531, 65_529, 65_530], &mut |r| {
         sent.push((r.header.sequence, r.header.timestamp, r.rtx, r.packet[12..].to_vec()));
     });
     assert_eq!(missed, 1);
     let rtx = |sequence| Some(Rtx { ssrc: 70, payload_type: 97, sequence });
     assert_eq!(sent, [(65_531, 3_000, rtx(65_530), DELTA.to_vec()), (65_530, 0, rtx(65_531), KEY.to_vec())]);
     let mut plain = Vec::new();
-    assert_eq!(rig.track.nack(8, &[65_531], &mut |r| plain.push((r.header, r.rtx))), 0);
+    assert_eq!(rig.track.nack(rig.now, 8, trip, &[65_531], &mut |r| plain.push((r.header, r.rtx))), 0);
     assert_eq!(plain[0].1, None);
     assert_eq!((plain[0].0.ssrc, plain[0].0.sequence), (8, 65_531));
-    assert_eq!(rig.track.nack(99, &[1, 2], &mut |_| {}), 2);
+    assert_eq!(rig.track.nack(rig.now, 99, trip, &[1, 2], &mut |_| {}), 2);
+    assert_eq!(rig.track.nack(rig.now, 7, trip, &[65_530], &mut |_| panic!("on its way")), 0);
 }
 
 #[test]
@@ -180,7 +181,7 @@ fn nack_floods_run_out_of_budget() {
     rig.packet(0, 10, 0, KEY);
     let lost = vec![65_530; 10_000];
     let mut sent = 0;
-    assert_eq!(rig.track.nack(7, &lost, &mut |_| sent += 1), 10_000 - RESEND_BUDGET);
+    assert_eq!(rig.track.nack(rig.now, 7, Duration::ZERO, &lost, &mut |_| sent += 1), 10_000 - RESEND_BUDGET);
     assert_eq!(sent, RESEND_BUDGET);
 }
 
@@ -219,7 +220,8 @@ fn the_best_flowing_layer_wins_at_its_key_frame() {
     rig.packet(1, 9_002, 83_000, DELTA);
     assert_eq!(rig.sent_numbers(), [(65_532, 6_940), (65_533, 9_940)]);
     let mut sent = Vec::new();
-    rig.track.nack(7, &[65_531, 65_532], &mut |r| sent.push((r.packet[3], r.header.timestamp)));
+    rig.track
+        .nack(rig.now, 7, Duration::ZERO, &[65_531, 65_532], &mut |r| sent.push((r.packet[3], r.header.timestamp)));
     assert_eq!(sent, [((501 & 0xff) as u8, 3_970), ((9_001 & 0xff) as u8, 6_940)]);
     // The better layer stops: back to the other one.
     rig.pass(1_500);
@@ -298,6 +300,6 @@ fn an_ssrc_goes_on_with_another_track_as_one_stream() {
     second.packet(0, 11, 6_000, DELTA);
     // Two seconds later, whatever the clock of the second publisher says.
     assert_eq!(second.sent_numbers(), [(65_532, 273_000), (65_533, 276_000)]);
-    let missed = second.track.nack(7, &[65_531], &mut |_| panic!("of the first track"));
+    let missed = second.track.nack(second.now, 7, Duration::ZERO, &[65_531], &mut |_| panic!("of the first track"));
     assert_eq!(missed, 1);
 }

@@ -23,6 +23,8 @@ pub(super) struct Limits {
     sent_bytes: u64,
     /// Middle of the NTP time in Sender Reports, and when each was sent.
     reports: VecDeque<(u32, Instant)>,
+    /// By the latest report.
+    round_trip: Option<Duration>,
     /// Some track may get less than it wants.
     limited: bool,
 }
@@ -43,6 +45,11 @@ impl Limits {
             self.reports.pop_front();
         }
         self.reports.push_back((ntp_middle(ntp), now));
+    }
+
+    /// The latest, by feedback or by reports.
+    pub(super) fn last_round_trip(&self) -> Option<Duration> {
+        self.path.round_trip().or(self.round_trip)
     }
 
     fn round_trip(&self, now: Instant, block: &ReportBlock) -> Option<Duration> {
@@ -69,6 +76,7 @@ impl State {
             limits.estimator.loss(now, lost / f64::from(blocks));
         }
         if let Some(time) = round_trip {
+            limits.round_trip = Some(time);
             limits.estimator.round_trip(now, time);
         }
         self.limit_layers(now, index);

@@ -125,13 +125,23 @@ impl State {
     }
 
     /// A subscriber misses packets of one of our streams.
-    pub(super) fn resend(&mut self, now: Instant, sender: &mut UdpSender, track: usize, ssrc: u32, lost: &[u16]) {
+    pub(super) fn resend(
+        &mut self,
+        now: Instant,
+        sender: &mut UdpSender,
+        index: usize,
+        track: usize,
+        ssrc: u32,
+        lost: &[u16],
+    ) {
+        let round_trip = self.links.get(index).and_then(|link| link.as_deref()?.limits.last_round_trip());
+        let round_trip = round_trip.unwrap_or_default();
         let Self { links, tracks, counters, packet: scratch, abs_send_time, .. } = self;
         let Some(flowing) = tracks.get_mut(track).and_then(|t| t.as_mut()?.flowing.as_mut()) else { return };
         MediaCounters::add(&counters.nacks, lost.len() as u64);
         let audio_level = flowing.audio_level;
         let mut sent = 0;
-        let missed = flowing.track.nack(ssrc, lost, &mut |resend: &Resend<'_>| {
+        let missed = flowing.track.nack(now, ssrc, round_trip, lost, &mut |resend: &Resend<'_>| {
             let Some(original) = RtpPacket::parse(resend.packet) else { return };
             let level = audio_level.and_then(|id| original.extension(id));
             let mut header = resend.header;

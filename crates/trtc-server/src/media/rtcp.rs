@@ -33,7 +33,7 @@ impl State {
                         let mut list = std::mem::take(&mut self.lost);
                         list.clear();
                         list.extend(lost.take(LOST_MAX));
-                        self.resend(now, sender, track, media_ssrc, &list);
+                        self.resend(now, sender, index, track, media_ssrc, &list);
                         self.lost = list;
                     }
                 }
