@@ -1,30 +1,10 @@
 // A WHIP publisher of its own making in headless Chromium (two layers, an ICE restart by PATCH) and livekit-client beside it.
 // Arguments: JSON {modules, page, whip, url, tokens: {whip, watch}}. Prints one JSON object a line.
-import { createRequire } from 'node:module';
-import path from 'node:path';
+import { args, callPage, launchForCalls, say, sleep } from './chromium.mjs';
 
-const args = JSON.parse(process.argv[2]);
-const require = createRequire(path.join(args.modules, 'x.js'));
-const { chromium } = require('playwright-core');
-const say = (event, fields = {}) => console.log(JSON.stringify({ event, ...fields }));
-const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
+const browser = await launchForCalls('--use-fake-ui-for-media-stream', '--use-fake-device-for-media-stream');
 
-const browser = await chromium.launch({
-  executablePath: '/usr/bin/chromium',
-  args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-    '--disable-component-update', '--disable-sync', '--autoplay-policy=no-user-gesture-required',
-    '--use-fake-ui-for-media-stream', '--use-fake-device-for-media-stream'],
-});
-
-async function open(name) {
-  const page = await browser.newPage();
-  page.on('pageerror', (error) => say('page_error', { name, message: String(error) }));
-  await page.goto(`${args.page}/metrics`);
-  await page.setContent('<video id="v" autoplay muted playsinline style="width:640px;height:360px"></video>');
-  return page;
-}
-
-const publisher = await open('publisher');
+const publisher = await callPage(browser, { name: 'publisher' });
 say('created', await publisher.evaluate(async ({ whip, token }) => {
   const stream = await navigator.mediaDevices.getUserMedia({ audio: true, video: { width: 640, height: 360, frameRate: 30 } });
   const peer = new RTCPeerConnection();
@@ -43,8 +23,7 @@ say('created', await publisher.evaluate(async ({ whip, token }) => {
   return { status: post.status, etag: post.headers.get('ETag'), simulcast: /a=simulcast:recv q;h/.test(answer) };
 }, { whip: args.whip, token: args.tokens.whip }));
 
-const watcher = await open('watcher');
-await watcher.addScriptTag({ path: path.join(args.modules, 'livekit-client/dist/livekit-client.umd.js') });
+const watcher = await callPage(browser, { name: 'watcher', style: 'width:640px;height:360px' });
 await watcher.evaluate(async ({ url, token }) => {
   const room = new window.LivekitClient.Room({ adaptiveStream: false, dynacast: true });
   room.on('trackSubscribed', (track, publication, participant) => {

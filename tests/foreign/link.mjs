@@ -1,22 +1,9 @@
 // npm livekit-client in headless Chromium watches one member. Arguments: JSON {modules, page, url, token, seconds}.
 // Prints what it sees four times a second, one JSON object a line.
-import { createRequire } from 'node:module';
-import path from 'node:path';
+import { args, callPage, launchForCalls, say, sleep } from './chromium.mjs';
 
-const args = JSON.parse(process.argv[2]);
-const require = createRequire(path.join(args.modules, 'x.js'));
-const { chromium } = require('playwright-core');
-const say = (event, fields = {}) => console.log(JSON.stringify({ event, ...fields }));
-
-const browser = await chromium.launch({
-  executablePath: '/usr/bin/chromium',
-  args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update',
-    '--disable-sync', '--autoplay-policy=no-user-gesture-required', `--unsafely-treat-insecure-origin-as-secure=${args.page}`],
-});
-const page = await browser.newPage();
-await page.goto(`${args.page}/metrics`);
-await page.setContent('<video id="v" autoplay muted playsinline></video>');
-await page.addScriptTag({ path: path.join(args.modules, 'livekit-client/dist/livekit-client.umd.js') });
+const browser = await launchForCalls(`--unsafely-treat-insecure-origin-as-secure=${args.page}`);
+const page = await callPage(browser);
 await page.evaluate(async ({ url, token }) => {
   const room = new window.LivekitClient.Room({ adaptiveStream: false, dynacast: false });
   room.on('trackSubscribed', (track) => {
@@ -37,7 +24,7 @@ const end = Date.now() + args.seconds * 1000;
 while (Date.now() < end) {
   const seen = await page.evaluate(() => window.look());
   if (seen) say('look', seen);
-  await new Promise((done) => setTimeout(done, 250));
+  await sleep(250);
 }
 await browser.close();
 process.exit(0);

@@ -14,7 +14,7 @@ import tempfile
 import time
 import urllib.request
 
-from rig import CHILDREN, HERE, TRTC, Checks, Lines, Server, clip, free_port, log_file
+from rig import CHILDREN, HERE, TRTC, Checks, Lines, Server, clip, free_port, has_browser, log_file
 
 KEY, SECRET = "network", "a-secret-for-tests-of-the-network-only"
 SPACE, OUTSIDE, INSIDE = f"trtc{os.getpid() % 10000}", "10.87.11.1", "10.87.11.2"
@@ -186,7 +186,6 @@ def turn_server(secret, cert, key):
 
 def main():
     checks, picture = Checks(), clip(12)
-    has_browser = bool(os.environ.get("TRTC_NODE_MODULES")) and shutil.which("chromium") and shutil.which("node")
     calls = []
     six = Configured("network-v6", "bind = '::1'")
     calls.append((Call("IPv6", six, "six", python_peer(six, "six", "python", picture)), "python"))
@@ -194,7 +193,7 @@ def main():
     trust = {"SSL_CERT_FILE": str(ca)}
     tls = Configured("network-tls", "bind = '127.0.0.1'", f"[tls]\ncert = '{cert}'\nkey = '{key}'\n", "wss", "localhost")
     calls.append((Call("TLS", tls, "tls", python_peer(tls, "tls", "python", picture, **trust), **trust), "python"))
-    if has_browser:
+    if has_browser():
         page = browser(tls, "web", tls.http, flags=["--ignore-certificate-errors"])
         calls.append((Call("TLS, Chromium", tls, "web", page, **trust), "browser"))
     judge(checks, calls)
@@ -203,8 +202,8 @@ def main():
     except (OSError, subprocess.SubprocessError) as error:
         print(f"SKIPPED networks without UDP: no network namespace ({error})")
         checks.finish()
-    blocked(checks, within, picture, has_browser)
-    turn(checks, within, picture, has_browser, (ca, cert, key))
+    blocked(checks, within, picture)
+    turn(checks, within, picture, (ca, cert, key))
     remove_namespace()  # finish leaves without the exit handlers
     checks.finish()
 
@@ -213,12 +212,12 @@ def judge(checks, calls):
     return [call.judge(checks, user) for call, user in calls]
 
 
-def blocked(checks, within, picture, has_browser):
+def blocked(checks, within, picture):
     """No UDP at all: media over TCP."""
     server = Configured("network-tcp", BOTH, host=OUTSIDE)
     checks.that(udp_is_blocked(within), "UDP does not leave the namespace")
     calls = [(Call("no UDP", server, "tcp", python_peer(server, "tcp", "python", picture, within), server.near), "python")]
-    if has_browser:
+    if has_browser():
         calls.append((Call("no UDP, Chromium", server, "web", browser(server, "web", server.http, within), server.near), "browser"))
     # Our member has the network without UDP, the Python client the whole one.
     calls.append((Call("no UDP, our member", server, "ours", python_peer(server, "ours", "python", picture), within=within), "python"))
@@ -227,14 +226,14 @@ def blocked(checks, within, picture, has_browser):
         near = python_peer(livekit, "ours", "python", picture)
         calls.append((Call("no UDP, our member, livekit-server", livekit, "ours", near, within=within), "python"))
     verdicts = judge(checks, calls)
-    if has_browser and verdicts[1]:
+    if has_browser() and verdicts[1]:
         routes = verdicts[1]["routes"].values()
         checks.that(all(r and r["protocol"] == "tcp" for r in routes), "no UDP, Chromium: over TCP, both ways", verdicts[1]["routes"])
     carried = [server.metric(f"trtc_media_tcp_{way}_total") for way in ("in", "out")]
     checks.that(min(carried) > 100, "no UDP: the server carried it over TCP", carried)
 
 
-def turn(checks, within, picture, has_browser, files):
+def turn(checks, within, picture, files):
     """Nothing but a TURN server can be reached: by clients of others, and by our member in each way that there is to it."""
     if not shutil.which("turnserver"):
         return print("SKIPPED TURN: coturn is missing")
@@ -250,11 +249,11 @@ def turn(checks, within, picture, has_browser, files):
 
     udp = server("turn", f"turn:{OUTSIDE}:3478?transport=udp")
     calls = [(Call("TURN", udp, "turn", python_peer(udp, "turn", "python", picture, within), udp.near), "python")]
-    if has_browser:
+    if has_browser():
         calls.append((Call("TURN, Chromium", udp, "web", browser(udp, "web", udp.http, within), udp.near), "browser"))
     calls.append(ours("TURN, our member", udp, "ours"))
     verdicts = judge(checks, calls)
-    if has_browser and verdicts[1]:
+    if has_browser() and verdicts[1]:
         routes = verdicts[1]["routes"].values()
         checks.that(all(r and r["local"] == "relay" for r in routes), "TURN, Chromium: relayed, both ways", verdicts[1]["routes"])
     tcp, tls = server("turn-tcp", f"turn:{OUTSIDE}:3478?transport=tcp"), server("turn-tls", f"turns:{OUTSIDE}?transport=tcp")

@@ -1,19 +1,12 @@
 // The page of `trtc serve` in headless Chromium. Arguments: JSON {modules, page, room, camera, shots, denied}.
 // Reads orders on standard input, one JSON object a line, and answers each with one on standard output.
-import { createRequire } from 'node:module';
-import path from 'node:path';
 import readline from 'node:readline';
+import { args, launch, say } from './chromium.mjs';
 
-const args = JSON.parse(process.argv[2]);
-const require = createRequire(path.join(args.modules, 'x.js'));
-const { chromium } = require('playwright-core');
-const say = (event, fields = {}) => console.log(JSON.stringify({ event, ...fields }));
-
-const flags = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-  '--disable-component-update', '--disable-sync', '--use-fake-device-for-media-stream'];
-const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: [...flags, '--use-fake-ui-for-media-stream'] });
-const strict = args.denied && await chromium.launch({ executablePath: '/usr/bin/chromium', args: [...flags, '--deny-permission-prompts'] });
-const bare = args.bare && await chromium.launch({ executablePath: '/usr/bin/chromium', args: [...flags.filter((flag) => !flag.includes('fake-device')), '--use-fake-ui-for-media-stream'] });
+const devices = '--use-fake-device-for-media-stream';
+const browser = await launch(devices, '--use-fake-ui-for-media-stream');
+const strict = args.denied && await launch(devices, '--deny-permission-prompts');
+const bare = args.bare && await launch('--use-fake-ui-for-media-stream');
 const pages = new Map();
 const problems = [];
 

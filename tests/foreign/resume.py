@@ -6,7 +6,6 @@ import itertools
 import json
 import os
 import pathlib
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -15,7 +14,7 @@ import time
 
 import netns
 import timecode
-from rig import HERE, TRTC, Checks, Lines, clip, log_file, mint
+from rig import HERE, TRTC, Checks, Lines, clip, has_browser, log_file, mint
 
 WIDTH, HEIGHT, FPS = 320, 180, 15
 STAY = 400
@@ -209,10 +208,10 @@ def ours(prefix, server, room):
 
 def rows(picture):
     """Who is tried on which server."""
-    browsers, livekit = os.environ.get("TRTC_NODE_MODULES") and shutil.which("chromium"), os.environ.get("LIVEKIT_SERVER")
+    livekit = os.environ.get("LIVEKIT_SERVER")
     yield "library on trtc serve", "trtc", ours
     yield "PyPI livekit on trtc serve", "trtc", python_client(picture)
-    if browsers:
+    if has_browser():
         yield "Chromium on trtc serve", "trtc", browser
     else:
         print("SKIPPED Chromium on trtc serve: no livekit-client or no chromium")
@@ -221,7 +220,7 @@ def rows(picture):
     # What foreign programs do among themselves: to compare with, when asked for.
     if livekit and os.environ.get("TRTC_RESUME_BASELINE"):
         yield "PyPI livekit on livekit-server", "livekit", python_client(picture)
-        if browsers:
+        if has_browser():
             yield "Chromium on livekit-server", "livekit", browser
 
 

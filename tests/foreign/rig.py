@@ -6,6 +6,7 @@ import hmac
 import json
 import os
 import pathlib
+import shutil
 import socket
 import subprocess
 import sys
@@ -145,6 +146,11 @@ def mint(key, secret, room, identity, valid_s=3600, **grant):
     body = part({"alg": "HS256", "typ": "JWT"}) + b"." + part(claims)
     mac = hmac.new(secret.encode(), body, hashlib.sha256).digest()
     return (body + b"." + base64.urlsafe_b64encode(mac).rstrip(b"=")).decode()
+
+
+def has_browser():
+    """Whether Chromium with livekit-client can be tried."""
+    return "TRTC_NODE_MODULES" in os.environ and all(map(shutil.which, ("chromium", "node")))
 
 
 def log_file(name):
