@@ -28,6 +28,8 @@ const CHANNELS_MAX: usize = 32;
 const RENEW: Duration = Duration::from_secs(240);
 /// An allocation is renewed so long before its end.
 const MARGIN: Duration = Duration::from_secs(60);
+/// And not more often than that, however short the server makes it.
+const RENEW_MIN: Duration = Duration::from_secs(1);
 /// Lifetime that is counted with where the server names none, and the longest.
 const LIFETIME: Duration = Duration::from_secs(600);
 /// Nothing was sent through it for so long: it is given back.
@@ -178,11 +180,13 @@ impl Turn {
     pub fn timeout(&self) -> Option<Instant> {
         let requests = self.requests.iter().map(|request| request.next);
         let State::Allocated(renew) = self.state else { return requests.min() };
-        let channels = self.channels.iter().filter_map(|channel| match channel.state {
-            Bound::Until(at) => Some(at),
-            Bound::Asked | Bound::Refused => None,
+        // What is being renewed has the timer of its request.
+        let renew = Some(renew).filter(|_| !self.asks(Wish::Refresh));
+        let channels = self.channels.iter().enumerate().filter_map(|(index, channel)| match channel.state {
+            Bound::Until(at) if !self.asks(Wish::Bind(index)) => Some(at),
+            _ => None,
         });
-        requests.chain(channels).chain([renew]).chain(self.used.map(|at| at + IDLE)).min()
+        requests.chain(channels).chain(renew).chain(self.used.map(|at| at + IDLE)).min()
     }
 
     pub fn tick(&mut self, now: Instant) {
@@ -228,9 +232,13 @@ impl Turn {
         None
     }
 
+    fn asks(&self, wish: Wish) -> bool {
+        self.requests.iter().any(|request| request.wish == wish)
+    }
+
     /// Asks for something, unless that is being asked for.
     fn ask(&mut self, now: Instant, wish: Wish, challenges: u8) {
-        if self.requests.iter().any(|request| request.wish == wish) {
+        if self.asks(wish) {
             return;
         }
         let (bytes, transaction) = match wish {
@@ -310,7 +318,7 @@ impl Turn {
             _ if !success => self.fail(now, &format!("error {}", message.error)),
             Wish::Allocate | Wish::Refresh => {
                 let lifetime = message.lifetime.map_or(LIFETIME, |s| Duration::from_secs(s.into())).min(LIFETIME);
-                self.state = State::Allocated(now + lifetime.saturating_sub(MARGIN).max(lifetime / 2));
+                self.state = State::Allocated(now + lifetime.saturating_sub(MARGIN).max(lifetime / 2).max(RENEW_MIN));
             }
         }
     }

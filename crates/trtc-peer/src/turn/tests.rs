@@ -113,6 +113,7 @@ impl Rig {
         let (end, mut next) = (self.now + time, self.now);
         while self.now < end {
             self.turn.tick(self.now);
+            assert!(self.turn.timeout().is_none_or(|at| at > self.now), "nothing is due after its tick");
             if let Some(to) = to.filter(|_| self.now >= next) {
                 next = self.now + every;
                 let mut datagram = b"hello".to_vec();
@@ -177,6 +178,14 @@ fn an_hour_long_call_keeps_its_allocation_and_its_permissions() {
     assert!(got > 3590, "{got}");
     assert_eq!((rig.server.count(ALLOCATE, 0), rig.server.count(REFRESH, ALLOCATION_MISMATCH)), (1, 0));
     assert!(rig.server.count(CHANNEL_BIND, 0) >= 28 && rig.server.count(REFRESH, 0) >= 14);
+}
+
+#[test]
+fn a_lifetime_of_nothing_is_renewed_each_second() {
+    let mut rig = Rig::new();
+    rig.server.lifetime = Duration::ZERO;
+    rig.send(10, address(9));
+    assert!(rig.sent < 60, "{}", rig.sent);
 }
 
 #[test]
