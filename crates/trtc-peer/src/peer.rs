@@ -381,12 +381,14 @@ impl Peer {
         }
         self.ice.add_remote_candidate(now, address);
         // Our allocations have IPv4 addresses: what a server gives that is not asked for another family (RFC 8656 7.2).
-        if way == Way::Udp
-            && address.is_ipv4()
-            && self.relayable.len() < RELAYABLE_MAX
-            && !self.relayable.contains(&address)
-        {
-            self.relayable.push(address);
+        if way == Way::Udp && address.is_ipv4() {
+            if !self.relayable.contains(&address) {
+                if self.relayable.len() == RELAYABLE_MAX {
+                    return;
+                }
+                self.relayable.push(address);
+            }
+            // A restart of ICE forgot those that were never heard of.
             for turn in 0..self.turns.len() {
                 self.ice.add_remote_candidate(now, Way::Relay(turn as u8).to(address));
             }

@@ -4,7 +4,7 @@ mod common;
 
 use common::{Net, address, pair_of, track};
 use std::time::Duration;
-use trtc_peer::{IceRole, PeerEvent, Setup};
+use trtc_peer::{IceRole, PeerEvent, Setup, TurnServer};
 use trtc_types::MediaKind;
 
 const ROLES: [(IceRole, IceRole); 3] = [
@@ -201,6 +201,26 @@ fn nothing_connects_without_an_answer_from_the_network() {
     net.run(Duration::from_secs(40));
     for of in 0..2 {
         assert!(matches!(&net.events[of][..], [PeerEvent::Failed(reason)] if reason.starts_with("ICE")));
+    }
+}
+
+#[test]
+fn a_restart_of_ice_tries_the_relays_again() {
+    let mut net = Net::new(pair_of(IceRole::Controlling, IceRole::Controlled, Setup::Passive), 12);
+    net.peers[0].add_send(track(MediaKind::Audio, 1000));
+    let (server, username, password) = (address(9), "user".into(), "secret".into());
+    net.peers[1].add_turn_server(net.now, TurnServer { address: server, username, password });
+    for _ in 0..2 {
+        let offer = net.peers[0].create_offer();
+        net.peers[1].accept_offer(net.now, &offer).unwrap();
+        let (end, mut asked) = (net.now + Duration::from_secs(60), false);
+        while net.now < end {
+            net.peers[1].tick(net.now);
+            asked |= std::iter::from_fn(|| net.peers[1].poll_send()).filter(|(to, _)| *to == server).count() > 0;
+            net.now += Duration::from_millis(50);
+        }
+        assert!(asked);
+        net.peers[0].restart_ice();
     }
 }
 
