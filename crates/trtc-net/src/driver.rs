@@ -380,12 +380,7 @@ impl Driver {
                 closed |= matches!(action, NetAction::Closed);
                 again |= self.act(id, slot, action);
             }
-            for (queue, udp) in self.queues.iter_mut().zip(&slot.udp) {
-                if let Some(udp) = udp {
-                    queue.flush(udp);
-                }
-            }
-            drive_streams(slot, self.poll.registry());
+            self.flush(slot);
             if closed {
                 if std::mem::take(&mut slot.websocket_ready) {
                     drive_websocket(slot, self.poll.registry(), id);
@@ -418,6 +413,16 @@ impl Driver {
         }
     }
 
+    /// Lets go what was queued.
+    fn flush(&mut self, slot: &mut Slot) {
+        for (queue, udp) in self.queues.iter_mut().zip(&slot.udp) {
+            if let Some(udp) = udp {
+                queue.flush(udp);
+            }
+        }
+        drive_streams(slot, self.poll.registry());
+    }
+
     /// Returns whether the machine must be asked again.
     fn act(&mut self, id: u32, slot: &mut Slot, action: NetAction) -> bool {
         let registry = self.poll.registry();
@@ -436,6 +441,9 @@ impl Driver {
                 false
             }
             NetAction::OpenUdp => {
+                // The farewells of the old peers belong to the old sockets.
+                self.flush(slot);
+                let registry = self.poll.registry();
                 slot.streams.close(registry);
                 let opened = open_udp(slot, registry, id);
                 slot.machine.input(Instant::now(), Input::UdpOpened(opened));

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use trtc_net::ServerUrl;
@@ -196,6 +196,16 @@ fn a_machine_lives_and_the_thread_ends_with_the_last() {
     probe.wait_for("message hello");
     probe.wait_for("closed");
     server.join().unwrap();
+
+    let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+    receiver.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let to = receiver.local_addr().unwrap();
+    let last_word = |data| NetAction::Send { socket: 0, to, data: Bytes::from_static(data) };
+    act(last_word(b"first"));
+    let (_, old) = receiver.recv_from(&mut [0; 16]).unwrap();
+    probe.todo.lock().extend([last_word(b"last"), NetAction::OpenUdp]);
+    handle.wake();
+    assert_eq!(receiver.recv_from(&mut [0; 16]).unwrap(), (4, old), "a farewell leaves from the old socket");
 
     let bomb = Arc::new(Probe::default());
     *bomb.explode.lock() = true;
