@@ -22,7 +22,7 @@ def say(event, **fields):
 
 
 def pictures(clip, codec, index):
-    data = np.frombuffer(clip.frame(index), np.uint8).reshape(SIZE[1] * 3 // 2, SIZE[0])
+    data = np.frombuffer(clip.frame(index % clip.count), np.uint8).reshape(SIZE[1] * 3 // 2, SIZE[0])
     frame = av.VideoFrame.from_ndarray(data, format="yuv420p")
     frame.pts, frame.time_base = index, fractions.Fraction(1, FPS)
     return codec.encode(frame)
@@ -66,7 +66,7 @@ def main(args):
                 out.mux(packet)
             sent += 960
         elif index <= now * FPS:
-            for packet in pictures(clip, video, index % clip.count):
+            for packet in pictures(clip, video, index):
                 out.mux(packet)
             index += 1
         else:
