@@ -364,6 +364,7 @@ impl Core {
             PeerEvent::Closed => self.session.transport_closed(now, target()),
             PeerEvent::ChannelOpen { label } => self.session.data_channel_open(now, target(), &label),
             PeerEvent::Data { label, data, .. } => self.session.data_received(now, &data, label == RELIABLE),
+            PeerEvent::PathChanged(_) if index == PUBLISHER => self.publish.path_is_new(&mut self.told),
             PeerEvent::PathChanged(_) | PeerEvent::ChannelClosed { .. } => {}
         }
     }

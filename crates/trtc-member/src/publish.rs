@@ -37,7 +37,10 @@ pub(crate) struct Publish {
     rate: SendRate,
     next_report: Option<Instant>,
     rtt: Option<Duration>,
+    /// By reports, while there is no feedback.
     loss: LossControl,
+    /// The encoder was last told by reports.
+    by_reports: bool,
     pub sent_bytes: u64,
 }
 
@@ -65,6 +68,7 @@ impl Publish {
             next_report: None,
             rtt: None,
             loss: LossControl::default(),
+            by_reports: false,
             sent_bytes: 0,
         }
     }
@@ -113,7 +117,7 @@ impl Publish {
             track.params = None;
             self.pacer.clear(*id);
         }
-        (self.path, self.rate, self.loss) = Default::default();
+        (self.path, self.rate, self.loss, self.by_reports) = Default::default();
         self.pacer.set_link(None);
         self.next_report = None;
     }
@@ -283,8 +287,9 @@ impl Publish {
                 Rtcp::Nack { media_ssrc, lost } => self.repeat(now, media_ssrc, lost, out),
                 Rtcp::Pli { media_ssrc } => self.key_frame_asked(now, media_ssrc, told),
                 Rtcp::Fir { entries } => entries.for_each(|(ssrc, _)| self.key_frame_asked(now, ssrc, told)),
-                Rtcp::Remb { bitrate_bps, .. } => {
-                    told.push_back(Delivery::Bitrate(u32::try_from(bitrate_bps).unwrap_or(u32::MAX)));
+                Rtcp::Remb { bitrate_bps, .. } if !self.path.is_heard(now) => {
+                    self.by_reports = true;
+                    told.push_back(Delivery::Bitrate(u32::try_from(bitrate_bps).unwrap_or(u32::MAX).max(1)));
                 }
                 _ => {}
             }
@@ -334,18 +339,36 @@ impl Publish {
             return;
         }
         if let Some(bps) = self.loss.report(now, lost / sent * 100.0, self.pacer.rate_bps()) {
+            self.by_reports = true;
             told.push_back(Delivery::Bitrate(bps));
         }
+    }
+
+    /// The connection has another path: nothing is known of it.
+    pub fn path_is_new(&mut self, told: &mut VecDeque<Delivery>) {
+        self.path.restart();
+        (self.rate, self.loss, self.by_reports) = Default::default();
+        self.pacer.set_link(None);
+        told.push_back(Delivery::Bitrate(0));
     }
 
     /// The server tells when our packets came.
     fn follow(&mut self, now: Instant, feedback: &TransportFeedback<'_>, told: &mut VecDeque<Delivery>) {
         let report = self.path.feedback(now, feedback);
         let round_trip = self.path.round_trip().unwrap_or_default();
-        if let Some(bps) = self.rate.report(now, &report, round_trip) {
+        let moved = self.rate.report(now, &report, round_trip);
+        if let Some(bps) = moved {
             log::debug!("uplink: {report:?}, {bps} bit/s");
             self.pacer.set_link(Some(bps));
             told.push_back(Delivery::Bitrate(bps));
+        }
+        // Feedback knows better than the reports of a while without it.
+        if self.by_reports && self.path.is_heard(now) {
+            self.by_reports = false;
+            self.loss = LossControl::default();
+            if moved.is_none() {
+                told.push_back(Delivery::Bitrate(self.rate.told_bps().unwrap_or(0)));
+            }
         }
     }
 

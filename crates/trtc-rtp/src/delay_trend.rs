@@ -70,7 +70,7 @@ impl Default for DelayTrend {
         Self {
             current: None,
             previous: None,
-            line: VecDeque::with_capacity(WINDOW),
+            line: VecDeque::new(),
             origin_us: None,
             groups: 0,
             delay_ms: 0.0,
@@ -109,6 +109,13 @@ impl DelayTrend {
         self.usage
     }
 
+    /// Begins anew: another path, or another clock.
+    pub fn restart(&mut self) {
+        let mut line = std::mem::take(&mut self.line);
+        line.clear();
+        *self = Self { line, ..Self::default() };
+    }
+
     /// The verdict so far.
     #[must_use]
     pub fn usage(&self) -> Usage {
@@ -122,7 +129,9 @@ impl DelayTrend {
             return; // one overtook the other: says nothing about a queue
         }
         if (arrival_us - sent_us).abs() > JUMP_US {
-            *self = Self { current: self.current, ..Self::default() };
+            let current = self.current;
+            self.restart();
+            self.current = current;
             return;
         }
         let (sent_ms, arrival_ms) = (sent_us as f64 / 1_000.0, arrival_us as f64 / 1_000.0);

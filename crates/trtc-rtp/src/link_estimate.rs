@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 const LOSS_HIGH: f64 = 0.10;
 /// Loss alone does not take more: it may have nothing to do with load.
 const LOSS_FLOOR_BPS: u64 = 150_000;
-/// A growing queue alone takes no more either, so that it never takes the smallest picture: that is for loss and for a queue that stays.
+/// A growing queue alone takes no more either.
 const QUEUE_FLOOR_BPS: u64 = 250_000;
 /// A shorter queue is no reason for another layer, which everybody sees.
 const GROWING_QUEUE: Duration = Duration::from_millis(50);
@@ -54,6 +54,8 @@ pub struct LinkEstimator {
     decreased_at: Option<Instant>,
     hold: Duration,
     measured: bool,
+    /// More than a growing queue showed that the link is full.
+    hard: bool,
     grow_at: Option<Instant>,
     satisfied: bool,
 }
@@ -74,7 +76,7 @@ impl LinkEstimator {
     pub fn remb(&mut self, now: Instant, bps: u64) {
         let fell = self.last_remb_bps.replace(bps).is_some_and(|last| bps < last / 100 * 95);
         if fell && bps < self.sent_bps {
-            self.decrease(now, bps);
+            self.decrease(now, bps, true);
         }
     }
 
@@ -82,7 +84,7 @@ impl LinkEstimator {
     pub fn loss(&mut self, now: Instant, lost: f64) {
         if lost > LOSS_HIGH {
             let left = (self.sent_bps as f64 * (1.0 - 0.5 * lost.min(1.0))) as u64;
-            self.decrease(now, left.max(LOSS_FLOOR_BPS));
+            self.decrease(now, left.max(LOSS_FLOOR_BPS), true);
         }
     }
 
@@ -94,7 +96,11 @@ impl LinkEstimator {
         let as_allowed = |delivered: u64| before.is_some_and(|capacity| delivered >= capacity / 10 * 9);
         let full = report.usage == Usage::Over && report.queue >= GROWING_QUEUE;
         if let Some(delivered) = report.delivered_bps.filter(|bps| full && !as_allowed(*bps)) {
-            self.decrease(now, (delivered * BACK_OFF_PERCENT / 100).max(QUEUE_FLOOR_BPS));
+            let to = (delivered / 100 * BACK_OFF_PERCENT).max(QUEUE_FLOOR_BPS);
+            // A sign that lowers nothing must not put off the next try either.
+            if before.is_none_or(|capacity| to < capacity) {
+                self.decrease(now, to, false);
+            }
         }
         report.loss.into_iter().for_each(|loss| self.loss(now, loss));
         self.capacity_bps != before
@@ -103,12 +109,13 @@ impl LinkEstimator {
     /// The path was dead, or is another one: reports of the first time speak of that, not of what it carries.
     pub fn path_is_new(&mut self, now: Instant) {
         self.pardoned_until = Some(now + PARDON);
+        self.round_trips = RoundTrips::default();
     }
 
     /// A round trip to the receiver, by its report on a Sender Report.
     pub fn round_trip(&mut self, now: Instant, time: Duration) {
         if self.round_trips.add(now, time) {
-            self.decrease(now, self.sent_bps * BACK_OFF_PERCENT / 100);
+            self.decrease(now, self.sent_bps * BACK_OFF_PERCENT / 100, true);
         }
     }
 
@@ -116,6 +123,12 @@ impl LinkEstimator {
     #[must_use]
     pub fn capacity_bps(&self) -> Option<u64> {
         self.capacity_bps
+    }
+
+    /// Whether the capacity may take the smallest picture away: a growing queue alone, which a busy receiver shows too, may not.
+    #[must_use]
+    pub fn takes_smallest(&self) -> bool {
+        self.hard
     }
 
     /// Whether everything that is wanted fits the capacity.
@@ -136,7 +149,7 @@ impl LinkEstimator {
             return false;
         }
         if self.satisfied {
-            (self.capacity_bps, self.grow_at) = (None, None);
+            (self.capacity_bps, self.grow_at, self.hard) = (None, None, false);
         } else {
             self.capacity_bps = Some(capacity.saturating_mul(3) / 2);
             self.grow_at = Some(now + GROWTH_INTERVAL);
@@ -144,7 +157,7 @@ impl LinkEstimator {
         true
     }
 
-    fn decrease(&mut self, now: Instant, to_bps: u64) {
+    fn decrease(&mut self, now: Instant, to_bps: u64, hard: bool) {
         let since = self.decreased_at.map(|at| now.saturating_duration_since(at));
         let pardoned = self.pardoned_until.is_some_and(|until| now < until);
         if pardoned || since.is_some_and(|since| since < SETTLE) {
@@ -158,6 +171,7 @@ impl LinkEstimator {
             }
             _ => HOLD_MIN,
         };
+        self.hard |= hard;
         let to = to_bps.max(CAPACITY_MIN_BPS);
         self.capacity_bps = Some(self.capacity_bps.map_or(to, |capacity| capacity.min(to)));
         self.decreased_at = Some(now);
@@ -252,7 +266,15 @@ mod tests {
         let later = start + 2 * SETTLE;
         assert!(!estimator.path(later, &report(Usage::Over, 320_000)), "as allowed");
         assert!(estimator.path(later, &report(Usage::Over, 200_000)));
-        assert_eq!(estimator.capacity_bps(), Some(250_000), "not the smallest picture");
+        assert_eq!(estimator.capacity_bps(), Some(250_000), "no less");
+        let next = estimator.timeout();
+        for second in 2..20 {
+            estimator.path(later + Duration::from_secs(second), &report(Usage::Over, 150_000));
+        }
+        assert_eq!(estimator.timeout(), next, "little that flows puts off nothing");
+        assert!(!estimator.takes_smallest());
+        estimator.loss(later + Duration::from_secs(30), 0.5);
+        assert!(estimator.takes_smallest());
     }
 
     #[test]

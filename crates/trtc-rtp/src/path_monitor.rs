@@ -17,6 +17,8 @@ const LOSS_PACKETS: u32 = 20;
 /// Packets that are looked at in one feedback. A sender of the numbers remembers no more.
 const LOOK_MAX: usize = 1024;
 /// The receiver's 24-bit clock in units of 64 ms comes round.
+/// Nothing is compared over a longer time, so a clock that jumps by more begins anew.
+const STEP_MAX_US: i64 = 60_000_000;
 const CLOCK_US: i64 = (1 << 24) * 64_000;
 
 /// The sender's books of one transport.
@@ -66,6 +68,9 @@ impl PathMonitor {
 
     /// Feedback came; of everything that it says about packets that were not sent, or that is old, nothing is taken.
     pub fn feedback(&mut self, now: Instant, feedback: &TransportFeedback<'_>) -> PathReport {
+        if !self.is_heard(now) {
+            self.losses = Losses::default(); // of before a pause
+        }
         let reference = self.clock.get_or_insert_with(|| Clock::new(feedback.reference_us()));
         let shift = reference.unroll(feedback.reference_us()) - feedback.reference_us();
         let now_us = self.history.since_epoch(now).as_micros() as i64;
@@ -92,6 +97,14 @@ impl PathMonitor {
             usage => usage,
         };
         PathReport { usage, delivered_bps: self.arrivals.delivered_bps(), loss: self.losses.take(now), queue }
+    }
+
+    /// The path is another one, or was dead: what is known of delays and losses is not about it. The numbers go on.
+    pub fn restart(&mut self) {
+        self.history.forget();
+        self.trend.restart();
+        (self.arrivals, self.losses) = Default::default();
+        (self.round_trip, self.plain_bytes) = (None, 0);
     }
 
     /// Whether feedback came within the last seconds, so that it is known better than by reports.
@@ -121,6 +134,10 @@ impl Clock {
 
     fn unroll(&mut self, raw_us: i64) -> i64 {
         let step = (raw_us - self.raw_us + CLOCK_US / 2).rem_euclid(CLOCK_US) - CLOCK_US / 2;
+        if step.abs() > STEP_MAX_US {
+            *self = Self::new(raw_us);
+            return raw_us;
+        }
         (self.raw_us, self.total_us) = (raw_us, self.total_us + step);
         self.total_us
     }
@@ -190,11 +207,15 @@ impl Arrivals {
         }
         self.fastest_us[0] = self.fastest_us[0].min(delay_us);
         let fresh = Window { start_us: arrival_us, length_us: 0, bytes: 0, fastest_us: delay_us };
+        if self.running.is_none() {
+            *plain_bytes = 0; // of before, over whatever time
+        }
         let running = self.running.get_or_insert(fresh);
         let length_us = arrival_us - running.start_us;
         // A clock that jumps begins anew.
         if !(-WINDOW_US..FASTEST_WINDOW_US).contains(&length_us) {
             *self = Self { running: Some(fresh), ..Self::default() };
+            *plain_bytes = 0;
             return;
         }
         if length_us >= WINDOW_US {

@@ -238,9 +238,26 @@ fn garbage_changes_nothing() {
 }
 
 #[test]
+fn another_path_is_judged_by_itself() {
+    let mut rig = Rig::new(5_000_000.0);
+    rig.run(20);
+    // A second of everything is lost, then the path is a slower one.
+    rig.loss = 1.0;
+    rig.run(1);
+    rig.loss = 0.0;
+    rig.monitor.restart();
+    rig.link_free = rig.now + Duration::from_millis(150);
+    rig.reports.clear();
+    rig.run(10);
+    assert!(rig.reports.iter().all(|report| report.usage != Usage::Over && report.loss.is_none_or(|loss| loss == 0.0)));
+    assert_eq!(rig.estimate_bps, None);
+}
+
+#[test]
 fn the_clock_of_the_receiver_comes_round() {
     let mut clock = Clock::new(CLOCK_US / 2 - 64_000);
     assert_eq!(clock.unroll(-CLOCK_US / 2), CLOCK_US / 2);
     assert_eq!(clock.unroll(-CLOCK_US / 2 + 64_000), CLOCK_US / 2 + 64_000);
     assert_eq!(clock.unroll(CLOCK_US / 2 - 64_000), CLOCK_US / 2 - 64_000, "late feedback");
+    assert_eq!(clock.unroll(0), 0, "another clock");
 }

@@ -61,6 +61,11 @@ impl SendHistory {
         self.known = (self.known + 1).min(CAPACITY);
     }
 
+    /// What was sent so far is none of ours any more; the numbers go on.
+    pub fn forget(&mut self) {
+        self.known = 0;
+    }
+
     /// Feedback says that a packet arrived: `None` when that is old news or it was never sent.
     pub fn received(&mut self, now: Instant, sequence: u16) -> Option<News> {
         let now_us = self.since_epoch(now).as_micros() as u64;

@@ -64,7 +64,13 @@ impl SendRate {
             return None;
         }
         self.told = Some(estimate);
-        Some(estimate.min(f64::from(u32::MAX)) as u32)
+        self.told_bps()
+    }
+
+    /// The estimate that was told last.
+    #[must_use]
+    pub fn told_bps(&self) -> Option<u32> {
+        self.told.map(|bps| bps.min(f64::from(u32::MAX)) as u32)
     }
 
     /// Loss and queue are gone: the way up is that of the delay alone.

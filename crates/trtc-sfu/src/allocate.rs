@@ -19,6 +19,12 @@ pub struct Demand {
 }
 
 impl Demand {
+    /// What the lowest flowing layer costs, if anything is wanted.
+    #[must_use]
+    pub fn least(&self) -> Option<u64> {
+        self.wanted.and_then(|_| self.rates_bps.iter().copied().find(|rate| *rate > 0))
+    }
+
     /// The highest flowing layer up to `limit`, else the lowest one above, which then stands for it; and what it costs.
     fn cost(&self, limit: u8) -> u64 {
         let (fits, above) = self.rates_bps.split_at(usize::from(limit) + 1);

@@ -40,6 +40,13 @@ impl Limits {
         }
     }
 
+    /// The path was dead, or is another one.
+    pub(super) fn path_is_new(&mut self, now: Instant) {
+        self.estimator.path_is_new(now);
+        self.path.restart();
+        self.round_trip = None;
+    }
+
     pub(super) fn report_sent(&mut self, now: Instant, ntp: u64) {
         if self.reports.len() == REPORTS_MAX {
             self.reports.pop_front();
@@ -132,6 +139,9 @@ impl State {
             }
             demands.push(Demand { priority: wanted.priority, ..demand });
             sent.push((to, &wanted.sid));
+        }
+        if !link.limits.estimator.takes_smallest() {
+            left = left.max(demands.iter().filter_map(Demand::least).sum());
         }
         let before: Vec<Option<u8>> = demands.iter().map(|d| d.allowed).collect();
         let satisfied = match capacity {

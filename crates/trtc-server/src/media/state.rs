@@ -159,7 +159,7 @@ impl State {
         };
         let stalled = link.heard.replace(now).map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
         if stalled >= STALL && link.connected {
-            link.limits.estimator.path_is_new(now);
+            link.limits.path_is_new(now);
             if link.publisher {
                 self.members.get_mut(&link.member).into_iter().for_each(|member| member.gate.excuse(stalled));
             }
@@ -358,7 +358,7 @@ impl State {
                 self.emit(member, MediaEvent::Failed { publisher, reason });
             }
             PeerEvent::PathChanged(address) => {
-                link.limits.estimator.path_is_new(now);
+                link.limits.path_is_new(now);
                 self.learn(index, address);
             }
             PeerEvent::ChannelOpen { label } => self.channel_open(now, index, label),
