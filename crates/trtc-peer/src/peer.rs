@@ -310,7 +310,7 @@ impl Peer {
     pub fn counters(&self) -> Counters {
         let (bad_stun, dropped, path_moves) = self.ice.counters();
         let mut counters = Counters { bad_stun, path_moves, ..self.counters };
-        counters.dropped += dropped;
+        counters.dropped += dropped + self.turns.iter().map(|turn| turn.dropped).sum::<u64>();
         if let Some(dtls) = &self.dtls {
             (counters.dtls_errors, counters.dtls_restarts) = (dtls.errors, dtls.restarts());
             counters.dropped += dtls.dropped;

@@ -40,7 +40,7 @@ const SILENCE: Duration = Duration::from_secs(5);
 const FIRST_RETRY: Duration = Duration::from_millis(250);
 /// The last one goes 7.75 s after the first.
 const MAX_TRIES: u32 = 6;
-/// Nonces that may grow stale on the way of one request.
+/// Answers to one request that only say how to ask again: logins, stale nonces, an allocation of before.
 const MAX_CHALLENGES: u8 = 3;
 /// A server that failed is left alone for so long.
 const PAUSE: Duration = Duration::from_secs(30);
@@ -61,6 +61,8 @@ pub(crate) struct Turn {
     now: Option<Instant>,
     used: Option<Instant>,
     heard: Option<Instant>,
+    /// Requests that the queue had no room for.
+    pub dropped: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,6 +124,7 @@ impl Turn {
             now: None,
             used: None,
             heard: None,
+            dropped: 0,
         }
     }
 
@@ -145,8 +148,8 @@ impl Turn {
                     self.ask(now, Wish::Refresh, 0);
                 }
                 return self.channel(now, plain(peer)).is_some_and(|number| {
-                    let length = datagram.len() as u16;
-                    datagram.splice(0..0, [number.to_be_bytes(), length.to_be_bytes()].concat());
+                    let ([a, b], [c, d]) = (number.to_be_bytes(), (datagram.len() as u16).to_be_bytes());
+                    datagram.splice(0..0, [a, b, c, d]);
                     // Padding is for TCP, and allowed over UDP.
                     datagram.resize(datagram.len().next_multiple_of(4), 0);
                     true
@@ -209,10 +212,14 @@ impl Turn {
     /// Gives the allocation back. Lost on the way, it ends by itself.
     pub fn release(&mut self) {
         if let State::Allocated(_) = self.state {
-            let (bytes, _) = self.request(REFRESH, |request| request.attribute(stun::LIFETIME, &[0; 4]));
-            self.send(bytes);
+            self.give_back();
         }
         self.forget();
+    }
+
+    fn give_back(&mut self) {
+        let (bytes, _) = self.request(REFRESH, |request| request.attribute(stun::LIFETIME, &[0; 4]));
+        self.send(bytes);
     }
 
     /// The next datagram for the server.
@@ -275,6 +282,8 @@ impl Turn {
     fn send(&mut self, bytes: Vec<u8>) {
         if self.out.len() < MAX_QUEUE {
             self.out.push_back(bytes);
+        } else {
+            self.dropped += 1;
         }
     }
 
@@ -305,7 +314,15 @@ impl Turn {
         self.heard = Some(now);
         match request.wish {
             _ if !success && challenge => self.challenged(now, &request, message),
-            _ if !success && message.error == ALLOCATION_MISMATCH && request.wish != Wish::Allocate => {
+            Wish::Allocate if !success && message.error == ALLOCATION_MISMATCH => {
+                if request.challenges >= MAX_CHALLENGES {
+                    return self.fail(now, "it does not let go of an allocation that we know nothing of");
+                }
+                // Ours from before an outage: it still keeps it.
+                self.give_back();
+                self.ask(now, Wish::Allocate, request.challenges + 1);
+            }
+            _ if !success && message.error == ALLOCATION_MISMATCH => {
                 // It forgot us, or our connection to it is another one.
                 self.forget();
                 self.state = State::Asked;

@@ -142,7 +142,11 @@ impl Peer {
 
     fn sealed(&mut self, path: SocketAddr, packet: &mut Vec<u8>) -> Option<SocketAddr> {
         match Way::of(path) {
-            Way::Relay(number) if !self.turns.is_empty() => self.relay(number, path, packet),
+            Way::Relay(number) if !self.turns.is_empty() => {
+                let server = self.relay(number, path, packet);
+                self.counters.dropped += u64::from(server.is_none());
+                server
+            }
             _ => Some(path),
         }
     }

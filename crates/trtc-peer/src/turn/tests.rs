@@ -231,6 +231,17 @@ fn a_dead_server_costs_little_and_is_asked_again() {
 }
 
 #[test]
+fn what_an_outage_left_on_the_server_is_given_back() {
+    let mut rig = Rig::new();
+    assert!(rig.send(5, address(9)) >= 2);
+    rig.alive = false;
+    assert_eq!(rig.send(30, address(9)), 0);
+    rig.alive = true;
+    assert!(rig.send(60, address(9)) > 30);
+    assert_eq!((rig.server.count(ALLOCATE, ALLOCATION_MISMATCH), rig.server.count(ALLOCATE, 0)), (1, 2));
+}
+
+#[test]
 fn a_server_that_forgot_us_is_noticed() {
     let mut rig = Rig::new();
     assert!(rig.send(5, address(9)) >= 2);
