@@ -220,10 +220,9 @@ impl Full {
         shared.round_trip = Some(shared.round_trip.map_or(sample, |known| (known * 3 + sample) / 4));
         shared.last_heard = Some(now);
         if self.controlling {
-            if shared.path.is_none() {
-                // the first success carries DTLS at once; the nomination follows
-                shared.select(from);
-            } else if first && (shared.restarting || shared.path.is_some_and(|path| rank(path) > rank(from))) {
+            // the first success carries DTLS at once, and a new generation takes over; the nomination follows
+            let is_better = |path| rank(from) < rank(path) + usize::from(shared.restarting);
+            if shared.path.is_none_or(|path| first && is_better(path)) {
                 shared.select(from);
             }
             if check.nominating {

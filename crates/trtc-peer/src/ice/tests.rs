@@ -111,6 +111,31 @@ fn a_path_follows_the_newest_generation_that_was_nominated() {
 }
 
 #[test]
+fn a_restart_does_not_lead_to_a_worse_way() {
+    let [tcp, _] = other_ways();
+    let mut pair = Pairing::new(IceRole::Controlling, IceRole::Lite);
+    pair.a.add_remote_candidate(pair.now, tcp);
+    pair.run_where(Duration::from_secs(1), |to| to == tcp);
+    pair.run(Duration::from_secs(3), false);
+    pair.assert_connected();
+    pair.a.restart();
+    pair.b.restart();
+    pair.exchange();
+    // UDP answers first, TCP before the nomination.
+    pair.a.tick(pair.now);
+    while let Some((to, datagram)) = pair.a.poll_send() {
+        pair.b.feed(pair.now, Way::of(to).to(address(1)), &datagram);
+    }
+    let mut answers: Vec<_> = std::iter::from_fn(|| pair.b.poll_send()).collect();
+    answers.sort_by_key(|(to, _)| Way::of(*to));
+    assert!(answers.iter().any(|(to, _)| Way::of(*to) == Way::Tcp));
+    for (to, datagram) in answers {
+        pair.a.feed(pair.now, Way::of(to).to(address(2)), &datagram);
+        assert_eq!(pair.a.path(), Some(address(2)));
+    }
+}
+
+#[test]
 fn full_and_full_connect() {
     let mut pair = Pairing::new(IceRole::Controlling, IceRole::Controlled);
     pair.run(Duration::from_millis(30), false);
