@@ -4,8 +4,9 @@ use trtc_peer::TurnServer;
 use trtc_session::IceServer;
 use trtc_types::Way;
 
-/// Most URIs that are used.
-const SERVERS_MAX: usize = 8;
+/// Most URIs that are looked at, and that are used: a peer takes no more.
+const URIS_MAX: usize = 64;
+const SERVERS_MAX: usize = 4;
 /// Of `turn` and `turns`.
 const PORTS: (u16, u16) = (3478, 5349);
 
@@ -31,10 +32,7 @@ impl Relays {
     pub fn replace(&mut self, servers: &[IceServer]) -> Vec<NetAction> {
         self.first_tag = self.first_tag.wrapping_add(self.servers.len() as u32);
         let named = servers.iter().flat_map(|server| server.urls.iter().filter_map(|url| Named::parse(url, server)));
-        let mut named: Vec<Named> = named.take(SERVERS_MAX).collect();
-        // UDP is the better way to a relay, too.
-        named.sort_by_key(|server| server.way);
-        self.servers = named;
+        self.servers = choose(named.take(URIS_MAX));
         let asked = self.servers.iter().zip(self.first_tag..);
         let asked = asked.map(|(s, tag)| NetAction::FindServer { tag, host: s.host.clone(), port: s.port, way: s.way });
         asked.collect()
@@ -45,6 +43,19 @@ impl Relays {
         let Named { username, password, .. } = self.servers.get(tag.wrapping_sub(self.first_tag) as usize)?;
         Some(TurnServer { address, username: username.clone(), password: password.clone() })
     }
+}
+
+/// The first of each way, then the second ones: nobody knows which ways are open. UDP is the better way to a relay, too.
+fn choose(named: impl Iterator<Item = Named>) -> Vec<Named> {
+    let mut ranked: Vec<(usize, Named)> = Vec::new();
+    for server in named {
+        let before = ranked.iter().filter(|(_, other)| other.way == server.way).count();
+        ranked.push((before, server));
+    }
+    ranked.sort_by_key(|(before, server)| (*before, server.way));
+    let mut chosen: Vec<Named> = ranked.into_iter().take(SERVERS_MAX).map(|(_, server)| server).collect();
+    chosen.sort_by_key(|server| server.way);
+    chosen
 }
 
 impl Named {
@@ -116,5 +127,16 @@ mod tests {
         assert!(relays.found(4, address).is_none());
         assert_eq!(relays.replace(&[server(&["turn:d"])]).len(), 1);
         assert!(relays.found(3, address).is_none() && relays.found(4, address).is_some(), "tags are not used again");
+    }
+
+    #[test]
+    fn every_way_gets_its_turn() {
+        let udp: Vec<String> = (0..20).map(|n| format!("turn:udp{n}")).collect();
+        let mut urls: Vec<&str> = udp.iter().map(String::as_str).collect();
+        urls.extend(["turn:tcp0?transport=tcp", "turn:tcp1?transport=tcp", "turns:tls0", "turns:tls1"]);
+        let mut relays = Relays::default();
+        relays.replace(&[server(&urls)]);
+        let hosts: Vec<&str> = relays.servers.iter().map(|server| server.host.as_str()).collect();
+        assert_eq!(hosts, ["udp0", "udp1", "tcp0", "tls0"]);
     }
 }
