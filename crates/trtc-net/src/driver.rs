@@ -416,9 +416,7 @@ impl Driver {
     /// Lets go what was queued.
     fn flush(&mut self, slot: &mut Slot) {
         for (queue, udp) in self.queues.iter_mut().zip(&slot.udp) {
-            if let Some(udp) = udp {
-                queue.flush(udp);
-            }
+            udp.iter().for_each(|udp| queue.flush(udp));
         }
         drive_streams(slot, self.poll.registry());
     }
@@ -443,9 +441,8 @@ impl Driver {
             NetAction::OpenUdp => {
                 // The farewells of the old peers belong to the old sockets.
                 self.flush(slot);
-                let registry = self.poll.registry();
-                slot.streams.close(registry);
-                let opened = open_udp(slot, registry, id);
+                slot.streams.close(self.poll.registry());
+                let opened = open_udp(slot, self.poll.registry(), id);
                 slot.machine.input(Instant::now(), Input::UdpOpened(opened));
                 true
             }

@@ -97,11 +97,13 @@ impl Streams {
 
 impl Stream {
     fn open(registry: &Registry, token: Token, socket: usize, to: SocketAddr, name: Option<&str>) -> io::Result<Self> {
+        // Without a name there is nothing to check a certificate against.
+        let name = if Way::of(to) == Way::TurnTls { Some(name.ok_or(ErrorKind::NotFound)?) } else { None };
         let mut tcp = TcpStream::connect(plain(to))?;
         registry.register(&mut tcp, token, Interest::READABLE | Interest::WRITABLE)?;
         let _ = tcp.set_nodelay(true);
         let _ = SockRef::from(&tcp).set_send_buffer_size(KERNEL_OUTPUT);
-        let wire = match name.filter(|_| Way::of(to) == Way::TurnTls) {
+        let wire = match name {
             Some(name) => tls::Stream::secure(name, tcp)?,
             None => tls::Stream::Plain(tcp),
         };

@@ -116,6 +116,8 @@ impl SendQueue {
                 }
                 // An unreachable address must not hold up the others.
                 _ => {
+                    // Cutting was not what failed.
+                    one_by_one = false;
                     self.counters.dropped += 1;
                     train += 1;
                     first += 1;

@@ -298,7 +298,8 @@ impl Streams {
         }
         let _ = tcp.set_nodelay(true);
         let _ = SockRef::from(&tcp).set_send_buffer_size(KERNEL_OUTPUT);
-        self.generation = self.generation.wrapping_add(1);
+        // Labels of generation 0 are those of `Way`.
+        self.generation = self.generation.wrapping_add(1).max(1);
         self.slots[index] = Some(Stream {
             tcp,
             ip,
