@@ -80,7 +80,9 @@ impl Limit {
             self.shown = 0;
             self.lines.clear();
         }
-        let subject = message.split_once(": ").map_or("", |(subject, _)| subject);
+        // A name in quotes may contain what ends a subject.
+        let end = message.split_once("\": ").or_else(|| message.split_once(": "));
+        let subject = end.map_or("", |(subject, _)| subject);
         let key = self.hasher.hash_one((place, subject));
         let said = self.lines.get(&key).copied().unwrap_or(0);
         if said >= LINES_A_SECOND || self.shown >= ALL_A_SECOND {
@@ -147,6 +149,9 @@ mod tests {
         assert_eq!(shown(("a", 1), "\"alice\": nonsense"), Some(995), "others are heard");
         assert_eq!(shown(("a", 2), "\"mallory\": leaves"), Some(0), "and so is what else there is to say of him");
         assert_eq!(shown(("a", 1), "\"mallory\": nonsense"), None);
+        let flood = (0..1000).filter(|n| shown(("a", 3), &format!("room \"a: b\" \"bob\": {n}")).is_some()).count();
+        assert_eq!(flood, LINES_A_SECOND as usize);
+        assert!(shown(("a", 3), "room \"a: b\" \"carol\": joins").is_some(), "a colon in a room's name hides nobody");
         let later = start + Duration::from_secs(1);
         assert_eq!(limit.admit(("a", 1), "\"mallory\": nonsense", later), Some(1));
     }
