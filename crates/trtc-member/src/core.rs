@@ -288,6 +288,10 @@ impl Core {
                 self.actions.push_back(NetAction::OpenUdp);
                 self.actions.extend(self.relays.replace(&ice_servers));
             }
+            Action::RenewIceServers { ice_servers } => {
+                self.peers.iter_mut().flatten().for_each(Peer::retire_turn_servers);
+                self.actions.extend(self.relays.replace(&ice_servers));
+            }
             Action::Event(event) => self.event(now, event),
             Action::RemoveTrack { cid } => {
                 if let (Some(section), Some([peer, _])) = (self.publish.remove(&cid), &mut self.peers) {

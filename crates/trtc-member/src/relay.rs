@@ -1,4 +1,4 @@
-//! TURN servers of the join response: their URIs (RFC 7065), and what is known of their addresses.
+//! TURN servers of the join or reconnect response: their URIs (RFC 7065), and what is known of their addresses.
 use trtc_net::driver::NetAction;
 use trtc_peer::TurnServer;
 use trtc_session::IceServer;

@@ -240,14 +240,39 @@ impl Peer {
     }
 
     /// A TURN server that may be used when nothing else leads to the other side; the first ones go first, and more than
-    /// four are ignored.
+    /// four are ignored. After [`Self::retire_turn_servers`] one that is known takes these credentials, and a new one the place of
+    /// one that is not named again.
     pub fn add_turn_server(&mut self, now: Instant, server: TurnServer) {
-        if self.turns.len() < TURNS_MAX {
-            self.turns.push(Turn::new(server));
-            for address in self.relayable.clone() {
-                self.ice.add_remote_candidate(now, Way::Relay(self.turns.len() as u8 - 1).to(address));
+        if let Some(known) = self.turns.iter_mut().find(|turn| turn.address() == server.address) {
+            if known.retired {
+                known.renew(server);
             }
+            return;
         }
+        let number = if self.turns.len() < TURNS_MAX {
+            self.turns.push(Turn::new(server));
+            self.turns.len() - 1
+        } else if let Some(number) =
+            (0..TURNS_MAX).rfind(|number| self.turns[*number].retired && !self.is_path(*number))
+        {
+            self.release_turn(number);
+            self.turns[number] = Turn::new(server);
+            number
+        } else {
+            return;
+        };
+        for address in self.relayable.clone() {
+            self.ice.add_remote_candidate(now, Way::Relay(number as u8).to(address));
+        }
+    }
+
+    fn is_path(&self, turn: usize) -> bool {
+        self.ice.path().is_some_and(|path| Way::of(path) == Way::Relay(turn as u8))
+    }
+
+    /// A newer list of TURN servers is about to come, one by one to [`Self::add_turn_server`]. What is in use stays so until then.
+    pub fn retire_turn_servers(&mut self) {
+        self.turns.iter_mut().for_each(|turn| turn.retired = true);
     }
 
     /// New ICE credentials for the next offer. The old ones stay valid, so media flows on.
@@ -352,6 +377,10 @@ impl Peer {
             self.deadline = Some(now + CONNECT_DEADLINE);
         }
         let restarted = self.ice.set_remote(now, description.credentials.clone());
+        if restarted {
+            // What it says from now on is where it is.
+            self.relayable.clear();
+        }
         if restarted && is_offer {
             self.ice.restart();
             // our checks have to name the credentials of the answer
@@ -429,3 +458,6 @@ impl Incoming<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -51,11 +51,15 @@ const MAX_QUEUE: usize = 64;
 
 pub(crate) struct Turn {
     server: TurnServer,
+    /// A newer list of servers is awaited, and this one was not in it so far.
+    pub retired: bool,
     state: State,
     /// REALM and NONCE of the server, and the key that follows from them.
     login: Option<Login>,
     channels: Vec<Channel>,
     requests: Vec<Request>,
+    /// What gives back the allocation of earlier credentials, until there is a new one.
+    parting: Option<Vec<u8>>,
     out: VecDeque<Vec<u8>>,
     /// The newest time that we were told.
     now: Option<Instant>,
@@ -116,10 +120,12 @@ impl Turn {
     pub fn new(server: TurnServer) -> Self {
         Self {
             server,
+            retired: false,
             state: State::Idle,
             login: None,
             channels: Vec::new(),
             requests: Vec::new(),
+            parting: None,
             out: VecDeque::new(),
             now: None,
             used: None,
@@ -130,6 +136,21 @@ impl Turn {
 
     pub fn address(&self) -> SocketAddr {
         self.server.address
+    }
+
+    /// The same server with other credentials. An allocation belongs to those that it was made with (441, RFC 8656 section 5): while they
+    /// are good it is given back, and the next datagram asks for a new one.
+    pub fn renew(&mut self, server: TurnServer) {
+        self.retired = false;
+        if (&self.server.username, &self.server.password) == (&server.username, &server.password) {
+            return;
+        }
+        if self.login.is_some() {
+            let parting = self.give_back();
+            self.parting = Some(parting);
+        }
+        self.forget();
+        self.server = server;
     }
 
     /// Wraps a datagram for a peer in place. False while that is not possible; what it needs is asked for.
@@ -217,9 +238,10 @@ impl Turn {
         self.forget();
     }
 
-    fn give_back(&mut self) {
+    fn give_back(&mut self) -> Vec<u8> {
         let (bytes, _) = self.request(REFRESH, |request| request.attribute(stun::LIFETIME, &[0; 4]));
-        self.send(bytes);
+        self.send(bytes.clone());
+        bytes
     }
 
     /// The next datagram for the server.
@@ -318,8 +340,12 @@ impl Turn {
                 if request.challenges >= MAX_CHALLENGES {
                     return self.fail(now, "it does not let go of an allocation that we know nothing of");
                 }
-                // Ours from before an outage: it still keeps it.
-                self.give_back();
+                match self.parting.clone() {
+                    // Giving it back was lost on the way.
+                    Some(parting) => self.send(parting),
+                    // Ours from before an outage: it still keeps it.
+                    None => drop(self.give_back()),
+                }
                 self.ask(now, Wish::Allocate, request.challenges + 1);
             }
             _ if !success && message.error == ALLOCATION_MISMATCH => {
@@ -334,6 +360,7 @@ impl Turn {
             }
             _ if !success => self.fail(now, &format!("error {}", message.error)),
             Wish::Allocate | Wish::Refresh => {
+                self.parting = None;
                 let lifetime = message.lifetime.map_or(LIFETIME, |s| Duration::from_secs(s.into())).min(LIFETIME);
                 self.state = State::Allocated(now + lifetime.saturating_sub(MARGIN).max(lifetime / 2).max(RENEW_MIN));
             }
@@ -384,4 +411,4 @@ impl Wish {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -196,9 +196,13 @@ impl Session {
         self.act(Action::OpenTransports { ice_servers });
     }
 
-    /// `reconnect` came: the server kept us; it restarts ICE of the subscriber, we of the publisher.
-    pub(crate) fn resumed(&mut self, now: Instant, last_message_seq: u32) {
+    /// `reconnect` came: the server kept us; it restarts ICE of the subscriber, we of the publisher. A server that names no ICE servers
+    /// leaves us those that we have.
+    pub(crate) fn resumed(&mut self, now: Instant, last_message_seq: u32, ice_servers: Vec<IceServer>) {
         self.phase = Phase::Connecting(now + TRANSPORT_TIMEOUT);
+        if !ice_servers.is_empty() {
+            self.act(Action::RenewIceServers { ice_servers });
+        }
         self.forget_offers();
         // Both restart ICE, and are up when that is verified.
         self.connected.values_mut().for_each(|up| *up = false);

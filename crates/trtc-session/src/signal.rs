@@ -30,7 +30,7 @@ impl Session {
             Some(Response::Join(join)) if greeting => self.join(now, join),
             Some(Response::Reconnect(message)) if greeting && self.attempt.resumes() => {
                 self.restart_pings(now);
-                self.resumed(now, message.last_message_seq);
+                self.resumed(now, message.last_message_seq, ice_servers(message.ice_servers));
             }
             Some(Response::RefreshToken(token)) => self.refresh_token(token),
             // Nothing else can be the first message.
@@ -79,8 +79,7 @@ impl Session {
         self.sid.clone_from(&me.sid);
         self.me = Some(user);
         self.subscriber_primary = join.subscriber_primary;
-        let server = |lk::IceServer { urls, username, credential }| IceServer { urls, username, credential };
-        self.joined_room(now, join.ice_servers.into_iter().take(ICE_SERVERS_MAX).map(server).collect());
+        self.joined_room(now, ice_servers(join.ice_servers));
         self.start_pings(now, join.ping_interval, join.ping_timeout);
         self.take_privileges(self.granted(me.permission.as_ref()));
         let changes = self.roster.replace(&join.other_participants);
@@ -195,4 +194,9 @@ impl Session {
         };
         self.act(Action::AddCandidate { target, candidate });
     }
+}
+
+fn ice_servers(servers: Vec<lk::IceServer>) -> Vec<IceServer> {
+    let server = |lk::IceServer { urls, username, credential }| IceServer { urls, username, credential };
+    servers.into_iter().take(ICE_SERVERS_MAX).map(server).collect()
 }

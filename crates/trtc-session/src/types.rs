@@ -165,6 +165,11 @@ pub enum Action {
         /// STUN and TURN servers.
         ice_servers: Vec<IceServer>,
     },
+    /// The transports stay; these servers take the place of those that they know, or bring new credentials.
+    RenewIceServers {
+        /// STUN and TURN servers, at least one.
+        ice_servers: Vec<IceServer>,
+    },
     /// Subscriber: take the server's offer; give the answer back with `local_answer(.., id)`.
     AcceptOffer {
         /// The offer.

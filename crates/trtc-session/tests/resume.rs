@@ -66,6 +66,27 @@ fn what_the_server_missed_is_sent_again_and_what_waited_follows() {
 }
 
 #[test]
+fn a_resume_passes_new_ice_servers_on_before_ice_restarts() {
+    let mut rig = talking();
+    let server = |username: &str| lk::IceServer {
+        urls: vec!["turn:a".into()],
+        username: username.into(),
+        credential: "c".into(),
+    };
+    for (servers, told) in [(vec![server("later"), server("other")], true), (vec![], false)] {
+        rig.with(|s, now| s.socket_closed(now));
+        rig.open();
+        rig.take_log();
+        rig.say(Response::Reconnect(lk::ReconnectResponse { ice_servers: servers, ..Default::default() }));
+        let log = rig.take_log();
+        assert_eq!(log.first().is_some_and(|first| first == "servers later@turn:a other@turn:a"), told, "{log:?}");
+        assert!(log.iter().any(|line| line == "create offer with restart"), "{log:?}");
+        restarted(&mut rig);
+        rig.pass(11_000);
+    }
+}
+
+#[test]
 fn what_waits_is_bounded_and_refused_beyond() {
     let mut rig = talking();
     rig.with(|s, now| s.socket_closed(now));

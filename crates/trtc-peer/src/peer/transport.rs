@@ -113,11 +113,15 @@ impl Peer {
             };
             self.out.extend(to.map(|to| (to, Bytes::from(datagram))));
         }
-        for turn in &mut self.turns {
-            turn.release();
-            let last = std::iter::from_fn(|| turn.poll_send().map(|datagram| (turn.address(), Bytes::from(datagram))));
-            self.out.extend(last);
-        }
+        (0..self.turns.len()).for_each(|number| self.release_turn(number));
+    }
+
+    /// Gives back what a TURN server holds for us.
+    pub(super) fn release_turn(&mut self, number: usize) {
+        let turn = &mut self.turns[number];
+        turn.release();
+        let last = std::iter::from_fn(|| turn.poll_send().map(|datagram| (turn.address(), Bytes::from(datagram))));
+        self.out.extend(last);
     }
 
     /// The next event.

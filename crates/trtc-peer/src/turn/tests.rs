@@ -2,31 +2,37 @@
 use super::*;
 
 const REALM: &[u8] = b"example.org";
+const WRONG_CREDENTIALS: u16 = 441;
 
 fn address(last: u8) -> SocketAddr {
     SocketAddr::from(([10, 0, 0, last], 3478))
 }
 
 /// Answers, loses, forgets.
-struct Server {
+pub(crate) struct Server {
     nonce: String,
+    username: &'static str,
     password: &'static str,
     lifetime: Duration,
     /// Until when our allocation lives, and a permission for each peer.
     allocation: Option<Instant>,
-    permissions: Vec<(SocketAddr, u16, Instant)>,
+    /// Who asked for it.
+    owner: &'static str,
+    pub permissions: Vec<(SocketAddr, u16, Instant)>,
     /// Every request that it understood, by method, with what it answered: 0 for success.
     log: Vec<(u16, u16)>,
     refused_peer: Option<SocketAddr>,
 }
 
 impl Server {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self {
             nonce: "first".into(),
+            username: "user",
             password: "secret",
             lifetime: Duration::from_secs(600),
             allocation: None,
+            owner: "",
             permissions: Vec::new(),
             log: Vec::new(),
             refused_peer: None,
@@ -34,7 +40,7 @@ impl Server {
     }
 
     /// Bytes of a datagram that is relayed, with its peer, or an answer.
-    fn feed(&mut self, now: Instant, datagram: &[u8]) -> Result<(SocketAddr, Vec<u8>), Option<Vec<u8>>> {
+    pub fn feed(&mut self, now: Instant, datagram: &[u8]) -> Result<(SocketAddr, Vec<u8>), Option<Vec<u8>>> {
         if self.allocation.is_some_and(|end| end <= now) {
             (self.allocation, self.permissions) = (None, Vec::new());
         }
@@ -47,7 +53,7 @@ impl Server {
         let message = Message::parse(datagram).unwrap();
         let error = self.judge(now, &message, datagram);
         self.log.push((message.kind, error));
-        let key = stun::long_term_key(b"user", REALM, self.password.as_bytes());
+        let key = self.key();
         Err(Some(match error {
             0 => Builder::new(message.kind | SUCCESS, &message.transaction)
                 .attribute(stun::LIFETIME, &(self.lifetime.as_secs() as u32).to_be_bytes())
@@ -60,9 +66,16 @@ impl Server {
         }))
     }
 
+    /// Of whoever may ask; who has asked knows the same password.
+    fn key(&self) -> [u8; 16] {
+        stun::long_term_key(self.username.as_bytes(), REALM, self.password.as_bytes())
+    }
+
     fn judge(&mut self, now: Instant, message: &Message<'_>, raw: &[u8]) -> u16 {
-        let key = stun::long_term_key(b"user", REALM, self.password.as_bytes());
-        if message.username != Some("user") || !message.verify_with(&key) {
+        let named = message.username == Some(self.username);
+        let owns = message.username == Some(self.owner);
+        let owner = stun::long_term_key(self.owner.as_bytes(), REALM, self.password.as_bytes());
+        if !(named && message.verify_with(&self.key()) || owns && message.verify_with(&owner)) {
             return UNAUTHENTICATED;
         }
         if message.nonce != Some(self.nonce.as_bytes()) {
@@ -70,8 +83,9 @@ impl Server {
         }
         match message.kind {
             ALLOCATE if self.allocation.is_some() => return ALLOCATION_MISMATCH,
-            ALLOCATE => self.allocation = Some(now + self.lifetime),
+            ALLOCATE => (self.allocation, self.owner) = (Some(now + self.lifetime), self.username),
             _ if self.allocation.is_none() => return ALLOCATION_MISMATCH,
+            _ if !owns => return WRONG_CREDENTIALS,
             REFRESH if message.lifetime == Some(0) => (self.allocation, self.permissions) = (None, Vec::new()),
             REFRESH => self.allocation = Some(now + self.lifetime),
             CHANNEL_BIND if message.peer == self.refused_peer => return 403,
@@ -257,6 +271,40 @@ fn a_forbidden_peer_is_left_alone_and_others_are_not() {
     assert_eq!(rig.send(20, address(7)), 0);
     assert_eq!(rig.server.count(CHANNEL_BIND, 403), 1);
     assert!(rig.send(20, address(9)) >= 18);
+}
+
+/// The server gives out credentials for a while; whoever has later ones cannot use what the earlier ones asked for.
+#[test]
+fn new_credentials_are_taken_up_at_once() {
+    let later = || TurnServer { address: address(1), username: "later".into(), password: "secret".into() };
+    for lost in [false, true] {
+        let mut rig = Rig::new();
+        assert!(rig.send(5, address(9)) >= 2);
+        rig.turn.renew(TurnServer { username: "user".into(), ..later() });
+        assert_eq!(rig.send(5, address(9)), 5, "the same ones change nothing");
+        rig.server.username = "later";
+        rig.alive = !lost;
+        rig.turn.renew(later());
+        while let Some(datagram) = rig.turn.poll_send() {
+            rig.deliver(&datagram);
+        }
+        assert_eq!(rig.server.allocation.is_some(), lost, "given back by whom it belonged to");
+        rig.alive = true;
+        assert!(rig.send(10, address(9)) >= 8, "lost: {lost}");
+        assert_eq!(rig.server.owner, "later");
+        assert_eq!(rig.server.count(ALLOCATE, ALLOCATION_MISMATCH), usize::from(lost));
+        assert_eq!(rig.server.count(REFRESH, WRONG_CREDENTIALS), 0);
+        assert!(rig.turn.parting.is_none());
+    }
+}
+
+#[test]
+fn new_credentials_end_the_pause_after_refused_ones() {
+    let mut rig = Rig::new();
+    rig.server.username = "later";
+    assert_eq!(rig.send(3, address(9)), 0);
+    rig.turn.renew(TurnServer { address: address(1), username: "later".into(), password: "secret".into() });
+    assert!(rig.send(3, address(9)) >= 1);
 }
 
 #[test]

@@ -141,6 +141,10 @@ impl Rig {
                 Action::OpenSocket { path_and_query, .. } => self.log.push(format!("open {path_and_query}")),
                 Action::CloseSocket => self.log.push("close".into()),
                 Action::OpenTransports { .. } => self.log.push("transports".into()),
+                Action::RenewIceServers { ice_servers } => {
+                    let names = ice_servers.iter().map(|server| format!(" {}@{}", server.username, server.urls[0]));
+                    self.log.push(format!("servers{}", names.collect::<String>()));
+                }
                 Action::AddTrack { cid, sid } => self.log.push(format!("add {cid} {sid}")),
                 Action::RemoveTrack { cid } => self.log.push(format!("remove {cid}")),
                 Action::AddCandidate { target, .. } => self.log.push(format!("candidate {target:?}")),
