@@ -227,7 +227,7 @@ fn a_megabyte_of_sdp_ends_its_client() {
 
 #[test]
 fn a_client_that_never_answers_is_told_to_reconnect() {
-    beside(ServerConfig { answer_timeout: Duration::from_millis(700), ..dev() }, |server| {
+    beside(ServerConfig { answer_timeout: Duration::from_secs(3), ..dev() }, |server| {
         let expected = |end: (DisconnectReason, Action, u16, String)| {
             let text = "an offer was not answered in time".to_owned();
             assert_eq!(end, (DisconnectReason::StateMismatch, Action::Reconnect, 1000, text));

@@ -7,7 +7,7 @@ use common::door::{APP, Door, KEY, now_s};
 use common::{Client, TestServer};
 use prost::Message as _;
 use serde_json::json;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use trtc_proto::livekit::data_packet::Value;
 use trtc_proto::livekit::participant_info::State;
 use trtc_proto::livekit::request_response::Reason;
@@ -182,8 +182,9 @@ fn the_role_ends_media_that_flows_and_gives_it_back() {
         ann.heard.iter().filter_map(|m| if let Tell::RefreshToken(t) = m { Some(t) } else { None }).next_back();
     let claims = trtc_proto::jwt::decode_unverified(newest.unwrap()).unwrap();
     assert_eq!((claims.trtc.unwrap().role, claims.video.unwrap().can_publish), (21, Some(false)));
-    // Whatever is still sent goes nowhere.
-    bob.turn_for(Duration::from_millis(200));
+    // Whatever is still sent goes nowhere. An answer says that the media thread has done all that came before its offer.
+    bob.negotiate();
+    bob.turn();
     let (media, data) = (bob.subscriber.rtp.len(), bob.subscriber.messages.len());
     flow(&mut ann, &mut bob);
     send_data(&mut ann, b"two");
@@ -191,7 +192,8 @@ fn the_role_ends_media_that_flows_and_gives_it_back() {
         bob.turn();
         a.refusals().contains(&"no permission to send data")
     });
-    bob.turn_for(Duration::from_millis(200));
+    bob.negotiate();
+    bob.turn();
     assert_eq!((bob.subscriber.rtp.len(), bob.subscriber.messages.len()), (media, data));
     ann.add_track("again", MediaKind::Video, 79, true);
     ann.until("the refusal of a track", |a| a.refusals().iter().any(|r| r.contains("publish from this source")));

@@ -260,10 +260,7 @@ fn an_empty_room_ends_and_comes_back_new() {
     assert_eq!(full.err().map(|e| e.0), Some(503));
     drop(client);
     server.wait_metric("trtc_leaves_total", 1);
-    let end = std::time::Instant::now() + Duration::from_secs(5);
-    while server.metric("trtc_rooms") > 0 && std::time::Instant::now() < end {
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    server.wait_for("the room's end", |server| server.metric("trtc_rooms") == 0);
     assert_ne!(server.join("r", "u").joined().room.unwrap().sid, first);
 }
 

@@ -174,11 +174,7 @@ fn with_advanced_permission_control_nobody_enters_without_a_key() {
     second.joined();
     // With the room gone, the same token does not make it again.
     drop((first, second));
-    let end = std::time::Instant::now() + common::PATIENCE;
-    while server.metric("trtc_rooms") > 0 {
-        assert!(std::time::Instant::now() < end);
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
+    server.wait_for("the room's end", |server| server.metric("trtc_rooms") == 0);
     let (status, text) = Client::connect(server.address, &late, "").err().expect("refused");
     assert_eq!((status, text.as_str()), (401, "no right to create the room"));
 }

@@ -140,7 +140,7 @@ fn connections_of_one_address_and_in_all_are_limited() {
     assert_eq!(last.read(&mut [0]).unwrap_or(0), 0, "closed at once");
     member.is_served();
     drop(idle);
-    while !served(&server) {}
+    server.wait_for("service", served);
     assert!(server.metric("trtc_connections_refused_total") >= 6);
 }
 
@@ -160,7 +160,7 @@ fn a_draining_server_takes_nobody_new_and_ends_with_its_last_member() {
     assert!(server.http("GET", "/healthz", None).starts_with("HTTP/1.1 200"));
     std::thread::scope(|scope| {
         let drained = scope.spawn(|| server.on(async |server| server.drain().await));
-        while server.http("GET", "/healthz", None).starts_with("HTTP/1.1 200") {}
+        server.wait_for("the drain", |server| !server.http("GET", "/healthz", None).starts_with("HTTP/1.1 200"));
         let token = server.token(&server.claims("r", "b"));
         let refused = server.http("GET", "/rtc/validate", Some(&token));
         assert!(refused.starts_with("HTTP/1.1 503") && refused.ends_with("the server is shutting down"), "{refused}");

@@ -246,6 +246,8 @@ fn a_thousand_offers_without_a_connection_are_bounded_and_forgotten() {
     assert!(statuses.keys().all(|status| [201, 429, 503].contains(status)), "{statuses:?}");
     server.wait_metric("trtc_whip_timeouts_total", 1);
     until("everybody's end", || server.metric("trtc_members") == 0);
+    // None of these may run out of time before the last one is asked for.
+    let server = TestServer::start();
     let one: Vec<u16> = (0..40).map(|_| server.post_sdp("/whep/r", &token(&server, "v"), &sdp).status).collect();
     assert_eq!((one[31], one[32]), (201, 429), "one participant has 32 at a time: {one:?}");
 }

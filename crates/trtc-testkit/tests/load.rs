@@ -176,9 +176,7 @@ fn floods_cost_little_and_the_call_beside_stays_clean() {
     let mut rig = Rig::start();
     let bystanders = Bystanders::start(&rig.server, "r");
     let (alone, alone_in_use) = (rig.process.resident_kb(), rig.in_use_kb());
-    rig.act(&format!("{} STUN requests of strangers", scale.requests), 20_000, |server| {
-        strangers(server, scale.requests)
-    });
+    rig.act(&format!("{} datagrams of strangers", scale.requests), 20_000, |server| strangers(server, scale.requests));
     rig.act(&format!("{} half-open HTTP requests", scale.sockets / 2), scale.sockets as u64 * 20, |server| {
         half_open_http(server, scale.sockets / 2)
     });
@@ -194,11 +192,7 @@ fn floods_cost_little_and_the_call_beside_stays_clean() {
     rig.act(&format!("a publisher of {} tracks", scale.tracks), 50_000, |server| many_tracks(server, scale.tracks));
     let with_ghosts = rig.process.resident_kb();
     drop(ghosts);
-    let start = Instant::now();
-    while rig.server.metric("trtc_members") > 2 && start.elapsed() < Duration::from_secs(60) {
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    assert_eq!(rig.server.metric("trtc_members"), 2, "only the bystanders are left");
+    rig.server.wait_for("the end of all but the bystanders", |server| server.metric("trtc_members") == 2);
     println!("| tried | refused with | memory | processor time |\n| --- | --- | --- | --- |\n{}", rig.rows.join("\n"));
     let afterwards = rig.process.resident_kb();
     // What is in use now was in use before, but for tables that have grown; the rest is the allocator's.
@@ -212,32 +206,28 @@ fn floods_cost_little_and_the_call_beside_stays_clean() {
     bystanders.undisturbed(&rig.server);
 }
 
-/// Binding requests that nobody's password has signed.
+/// Binding requests that nobody's password has signed, and noise, in turn.
 fn strangers(server: &TestServer, count: usize) -> String {
     let media = SocketAddr::from((Ipv4Addr::LOCALHOST, server.udp_port));
     let sockets: Vec<UdpSocket> = (0..16).map(|n| UdpSocket::bind((source(n), 0)).unwrap()).collect();
-    let before = server.metric("trtc_media_bad_stun_total");
-    for n in 0..count {
-        let mut request = vec![0, 1, 0, 36, 0x21, 0x12, 0xa4, 0x42];
-        request.extend((n as u64).to_be_bytes());
-        request.extend([7; 4]);
-        request.extend([0, 6, 0, 8]);
-        request.extend(format!("{:04x}:abc", n % 65_536).into_bytes());
-        request.extend([0, 8, 0, 20]);
-        request.extend([0xab; 20]);
-        let _ = sockets[n % 16].send_to(&request, media);
-        if n % 100 == 99 {
-            std::thread::sleep(Duration::from_millis(2));
+    let names = ["bad_stun", "unknown_source"].map(|n| format!("trtc_media_{n}_total"));
+    let counted = || names.iter().map(|name| server.metric(name)).sum::<u64>() as usize;
+    let before = counted();
+    server.flood(count as u32, |n| {
+        let mut datagram = vec![0, 1, 0, 36, 0x21, 0x12, 0xa4, 0x42];
+        datagram.extend(u64::from(n).to_be_bytes());
+        datagram.extend([7; 4]);
+        datagram.extend([0, 6, 0, 8]);
+        datagram.extend(format!("{:04x}:abc", n % 65_536).into_bytes());
+        datagram.extend([0, 8, 0, 20]);
+        datagram.extend([0xab; 20]);
+        if n % 2 == 1 {
+            datagram = (0..n % 1_400).map(|at| (at.wrapping_mul(n) >> 5) as u8 ^ n as u8).collect();
         }
-    }
-    // Some may be lost before the server sees them, as on any busy network.
-    let end = Instant::now() + trtc_testkit::PATIENCE;
-    let counted = || (server.metric("trtc_media_bad_stun_total") - before) as usize;
-    while counted() < count * 8 / 10 && Instant::now() < end {
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    let counted = counted();
-    assert!(counted >= count / 2, "{counted} of {count} were counted");
+        let _ = sockets[n as usize % 16].send_to(&datagram, media);
+    });
+    server.wait_for("all of them", |_| counted() - before >= count * 9 / 10);
+    let counted = counted() - before;
     let mut answers = 0;
     for socket in &sockets {
         socket.set_nonblocking(true).unwrap();
@@ -288,12 +278,7 @@ fn slow_readers(server: &TestServer, count: usize) -> String {
             reader.send(Ask::Mute(lk::MuteTrackRequest { sid: "x".repeat(4_000), muted: true }));
         }
     }
-    let end = Instant::now() + trtc_testkit::PATIENCE;
-    while server.metric("trtc_members") > before && Instant::now() < end {
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    let left = server.metric("trtc_members").saturating_sub(before);
-    assert_eq!(left, 0, "who does not read is removed");
+    server.wait_for("the end of who does not read", |server| server.metric("trtc_members") <= before);
     format!("{count} removed: the client does not read")
 }
 
