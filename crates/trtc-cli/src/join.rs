@@ -1,10 +1,11 @@
 //! `trtc join`: a member in a terminal.
 use crate::meters::{AudioMeter, RATE_HZ, VideoMeter};
-use crate::token;
+use crate::{stop, token};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -84,7 +85,7 @@ pub struct Arguments {
     /// Changes between big and small at these seconds of the stay: 4,8.
     #[arg(long, value_delimiter = ',')]
     switch_at: Vec<u32>,
-    /// Length of the stay.
+    /// Length of the stay; Ctrl-C ends it early.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     seconds: u32,
     /// Mutes microphone and video at this second, and unmutes one second later.
@@ -138,6 +139,7 @@ struct Stay {
 /// A sentence: bad arguments, a refused entry, or a connection that was lost for good.
 pub fn run(arguments: &Arguments) -> Result<(), String> {
     let params = entry(arguments)?;
+    let stop = stop::on_signal()?;
     let remotes: Remotes = Arc::default();
     let start = Instant::now();
     let (events_in, events) = sync_channel(EVENTS_CAP);
@@ -159,7 +161,7 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     cloud.enter_room(&params, if with_roles { AppScene::Live } else { AppScene::VideoCall }).map_err(said)?;
 
     let mut stay = Stay::default();
-    live(&cloud, arguments, &events, &remotes, start, &mut stay);
+    live(&cloud, arguments, &events, &remotes, start, &stop, &mut stay);
     let _ = cloud.exit_room();
     let left_by = Instant::now() + Duration::from_secs(2);
     while let Ok(event) = events.recv_timeout(left_by.saturating_duration_since(Instant::now())) {
@@ -283,6 +285,7 @@ fn live(
     events: &Receiver<Event>,
     remotes: &Remotes,
     start: Instant,
+    stop: &AtomicBool,
     stay: &mut Stay,
 ) {
     let mut end = start + Duration::from_secs(u64::from(arguments.seconds));
@@ -291,7 +294,7 @@ fn live(
     let mut switch_role = arguments.switch_role_at;
     let mut line = Instant::now();
     let mut changes = 0;
-    while Instant::now() < end && stay.ended.is_none() {
+    while Instant::now() < end && stay.ended.is_none() && !stop.load(Ordering::Acquire) {
         match events.recv_timeout(Duration::from_millis(20)) {
             Ok(event) => {
                 if let Event::EnterRoom(ms) = event

@@ -7,6 +7,7 @@ mod logger;
 mod meters;
 mod pattern;
 mod serve;
+mod stop;
 mod token;
 
 use clap::{Parser, Subcommand};

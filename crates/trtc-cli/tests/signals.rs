@@ -1,4 +1,4 @@
-//! `trtc serve` and the signals of an operator: a new certificate, a drain, the end. All are processes here.
+//! `trtc serve` and the signals of an operator: a new certificate, a drain, the end; a member's end. All are processes here.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test may stop")]
 
@@ -105,6 +105,21 @@ fn sigterm_lets_calls_end_and_takes_no_new_ones() {
         assert!(member.end().success());
     }
     assert_eq!(server.end().code(), Some(0), "the last member is gone");
+}
+
+#[test]
+fn a_member_leaves_at_a_signal() {
+    let (server, ws, _) = serve(&[]);
+    let mut stays = join(&ws, "alice", "600", None);
+    assert!(!stays.wait_for("joined").is_null());
+    for signal in ["-INT", "-TERM"] {
+        let mut leaves = join(&ws, "bob", "600", None);
+        assert!(!leaves.wait_for("joined").is_null() && !stays.wait_for("user_entered").is_null());
+        leaves.signal(signal);
+        assert!(!leaves.wait_for("summary").is_null() && leaves.end().success(), "{signal}");
+        assert_eq!(stays.wait_for("user_left")["reason"], 0, "{signal}: it said so");
+    }
+    server.signal("-INT");
 }
 
 #[test]
