@@ -104,25 +104,31 @@ async def choose(publication, steps, note):
         note("quality_asked", quality=quality)
 
 
-async def publish_video(room, clip, stop, simulcast):
+async def publish_video(room, clip, simulcast):
     source = rtc.VideoSource(clip.width, clip.height)
     track = rtc.LocalVideoTrack.create_video_track("cam", source)
     options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_CAMERA, video_codec=rtc.VideoCodec.H264, simulcast=simulcast,
                                        video_encoding=rtc.VideoEncoding(max_framerate=clip.fps, max_bitrate=1_500_000))
-    publication = await room.local_participant.publish_track(track, options)
+    await room.local_participant.publish_track(track, options)
+    return source
+
+
+async def show(source, clip, stop):
     start, index = time.monotonic(), 0
     while not stop.is_set():
         source.capture_frame(rtc.VideoFrame(clip.width, clip.height, rtc.VideoBufferType.I420, clip.frame(index)))
         index += 1
         await asyncio.sleep(max(0, start + index / clip.fps - time.monotonic()))
-    return publication
 
 
-async def publish_audio(room, hz, stop, published):
+async def publish_audio(room):
     source = rtc.AudioSource(RATE, 1)
     track = rtc.LocalAudioTrack.create_audio_track("mic", source)
-    publication = await room.local_participant.publish_track(track, rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE))
-    published.set_result((track, publication))
+    await room.local_participant.publish_track(track, rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE))
+    return source, track
+
+
+async def sound_out(source, hz, stop):
     n = 0
     while not stop.is_set():
         t = (np.arange(480) + n) / RATE
@@ -177,12 +183,14 @@ async def main(args):
     await room.connect(args.url, args.token, rtc.RoomOptions(auto_subscribe=True))
     note("joined")
     stop = asyncio.Event()
-    published = asyncio.get_event_loop().create_future()
-    senders = []
+    senders, microphone = [], None
     await asyncio.sleep(args.publish_after)
     if args.publish:
-        senders.append(asyncio.ensure_future(publish_video(room, clip, stop, args.simulcast)))
-        senders.append(asyncio.ensure_future(publish_audio(room, args.tone, stop, published)))
+        # One after the other, and before any data: this client adds a video track and says its codec in two steps, and an offer
+        # that something else asks for in between is one of VP8 (livekit/src/rtc_engine/rtc_session.rs, create_sender).
+        senders.append(asyncio.ensure_future(show(await publish_video(room, clip, args.simulcast), clip, stop)))
+        source, microphone = await publish_audio(room)
+        senders.append(asyncio.ensure_future(sound_out(source, args.tone, stop)))
     end = time.monotonic() + args.seconds
     seq = {True: 0, False: 0}
     while time.monotonic() < end:
@@ -190,9 +198,8 @@ async def main(args):
             seq[reliable] += 1
             payload = struct.pack(">I", seq[reliable]) + b"from python"
             await room.local_participant.publish_data(payload, reliable=reliable, topic="trtc.cmd.1" if reliable else "trtc.cmd.2")
-        if args.mute_at and published.done() and time.monotonic() > end - args.seconds + args.mute_at:
-            track, _ = published.result()
-            (track.unmute if track.muted else track.mute)() if seq[True] % 10 == 0 else None
+        if args.mute_at and microphone and time.monotonic() > end - args.seconds + args.mute_at:
+            (microphone.unmute if microphone.muted else microphone.mute)() if seq[True] % 10 == 0 else None
         await asyncio.sleep(0.2)
     stop.set()
     verdict = {"event": "verdict", "video": picture.verdict(), "audio": sound.verdict(), "data": data, "sent": seq[True], "events": events}

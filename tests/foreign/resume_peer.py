@@ -30,9 +30,14 @@ async def pictures(track):
 
 
 async def publish(room, clip):
+    """Before anything is sent: see peer.py for the order."""
     source = rtc.VideoSource(clip.width, clip.height)
     options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_CAMERA, video_codec=rtc.VideoCodec.H264, simulcast=False)
     await room.local_participant.publish_track(rtc.LocalVideoTrack.create_video_track("cam", source), options)
+    return source
+
+
+async def show(source, clip):
     start, index = time.monotonic(), 0
     while True:
         source.capture_frame(rtc.VideoFrame(clip.width, clip.height, rtc.VideoBufferType.I420, clip.frame(index)))
@@ -75,7 +80,8 @@ async def main(args):
     room.on("disconnected", lambda *a: say("ended", reason=str(a)))
     await room.connect(args.url, args.token, rtc.RoomOptions(auto_subscribe=True))
     say("joined")
-    tasks.append(asyncio.ensure_future(publish(room, timecode.Clip(args.clip, args.width, args.height, args.fps))))
+    clip = timecode.Clip(args.clip, args.width, args.height, args.fps)
+    tasks.append(asyncio.ensure_future(show(await publish(room, clip), clip)))
     tasks.append(asyncio.ensure_future(messages(room)))
     await asyncio.sleep(args.seconds)
 
