@@ -17,7 +17,9 @@ import urllib.request
 from rig import CHILDREN, HERE, TRTC, Checks, Lines, Server, clip, free_port, has_browser, log_file, void
 
 KEY, SECRET = "network", "a-secret-for-tests-of-the-network-only"
-SPACE, OUTSIDE, INSIDE = f"trtc{os.getpid() % 10000}", "10.87.11.1", "10.87.11.2"
+# Of this process, so that two runs at once do not meet.
+SPACE, SUBNET = f"trtc{os.getpid() % 10000}", f"10.{88 + os.getpid() // 256 % 64}.{os.getpid() % 256}"
+OUTSIDE, INSIDE = f"{SUBNET}.1", f"{SUBNET}.2"
 SECONDS = 6
 # Our member is on this side of the cable, and plain ws is for loopback.
 BOTH = f"public_ips = ['{OUTSIDE}', '127.0.0.1']"

@@ -1,5 +1,5 @@
-//! No giant files: 1,000 lines is a wall, 600 a wish.
-use crate::run::{Outcome, output, root};
+//! No giant files: 1,000 lines is a wall, 600 a wish. And fuzz/Cargo.lock, which nothing else here looks at, is not stale.
+use crate::run::{Outcome, cargo, output, root};
 use std::process::Command;
 
 pub(crate) fn run() -> Outcome {
@@ -16,5 +16,15 @@ pub(crate) fn run() -> Outcome {
             _ => {}
         }
     }
+    over.extend(fuzz_lock().err());
     if over.is_empty() { Ok(()) } else { Err(over.join("\n")) }
+}
+
+/// Each new dependency of the workspace belongs into it too.
+fn fuzz_lock() -> Outcome {
+    let fetch = "cargo metadata --manifest-path fuzz/Cargo.toml --format-version 1 >/dev/null";
+    let manifest = root().join("fuzz/Cargo.toml");
+    let mut metadata = cargo(&["metadata", "--locked", "--format-version", "1", "--manifest-path"]);
+    let stale = |e: String| format!("fuzz/Cargo.lock is stale: run `{fetch}` and commit it\n{e}");
+    output(metadata.arg(manifest)).map(drop).map_err(stale)
 }

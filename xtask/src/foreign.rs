@@ -1,8 +1,10 @@
 //! Programs nobody here wrote, and programs that see only the staged header. Every suite is a script that prints
 //! `N passed, N failed`. A peer that cannot be installed is tried once more, then skipped by name.
-use crate::run::{Outcome, have, root, run as execute, target};
+use crate::run::{Outcome, have, root, run as execute, run_lines, target, times};
+use crate::stage;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Instant;
 
 /// The last livekit-server that `go install` can build (later ones carry replace directives).
 const LIVEKIT_SERVER: &str = "github.com/livekit/livekit-server/cmd/server@v1.13.5";
@@ -85,24 +87,46 @@ const SUITES: &[Suite] = &[
     },
 ];
 
-pub(crate) fn run() -> Outcome {
+/// `cargo xtask foreign [WORD]`: stages what is there now, then the suites whose names contain the word.
+pub(crate) fn some(args: &[String]) -> Outcome {
+    stage::lay_out(&target("stage"), true)?;
+    run(args.first().map_or("", String::as_str))
+}
+
+pub(crate) fn run(word: &str) -> Outcome {
+    let suites: Vec<&Suite> = SUITES.iter().filter(|s| s.name.to_lowercase().contains(&word.to_lowercase())).collect();
+    if suites.is_empty() {
+        let names: Vec<&str> = SUITES.iter().map(|s| s.name).collect();
+        return Err(format!("no suite is called like {word:?}; there are: {}", names.join("; ")));
+    }
     let tools = Tools { cache: cache_dir(), python: None, livekit: None, node: None };
     let tools = tools.install();
-    let mut failed = Vec::new();
-    let mut skipped = 0;
-    for suite in SUITES.iter().filter(|s| root().join(s.script).is_file()) {
+    let (mut failed, mut skipped, mut table) = (Vec::new(), Vec::new(), Vec::new());
+    for suite in suites {
+        let start = Instant::now();
         if let Some(missing) = suite.needs.iter().find(|n| !tools.has(**n)) {
             println!("SKIPPED {}: {}", suite.name, tools.why(*missing));
-            skipped += 1;
+            skipped.push(format!("{}: {}", suite.name, tools.why(*missing)));
             continue;
         }
         println!("-- {}", suite.name);
-        if let Err(message) = execute(&mut tools.command(suite)) {
+        let mut verdict = "no verdict".to_owned();
+        let outcome = run_lines(&mut tools.command(suite), |line| {
+            if line.contains(" passed, ") && line.ends_with(" failed") {
+                line.clone_into(&mut verdict);
+            } else if let Some(what) = line.strip_prefix("SKIPPED ") {
+                skipped.push(format!("in {}: {what}", suite.name));
+            }
+        });
+        if let Err(message) = outcome {
             println!("FAILED {}: {message}", suite.name);
             failed.push(suite.name);
         }
+        table.push((start.elapsed().as_secs_f64(), suite.name, verdict));
     }
-    println!("foreign: {} suites failed, {skipped} skipped", failed.len());
+    times("foreign", table);
+    skipped.iter().for_each(|what| println!("SKIPPED {what}"));
+    println!("foreign: {} suites failed, {} skips", failed.len(), skipped.len());
     if failed.is_empty() { Ok(()) } else { Err(failed.join(", ")) }
 }
 

@@ -17,7 +17,7 @@ use std::process::ExitCode;
 
 const HELP: &str = "\
 cargo xtask layers               arrows between crates point down only
-cargo xtask files                no source file over 1,000 lines (a note above 600)
+cargo xtask files                no source file over 1,000 lines (a note above 600), fuzz/Cargo.lock up to date
 cargo xtask header [--check]     write include/trtc.h, or compare it
 cargo xtask stage DIR [--dev]    lay out include, lib, pkg-config and CMake files
 cargo xtask symbols DIR          only trtc_* leaves the staged .so and .a
@@ -26,6 +26,7 @@ cargo xtask test                 everything
 cargo xtask demo [--input FILE]  a two-way call through our server, measured
 cargo xtask fuzz [--seconds N] [--target T] [--keep]
                                  each parser under libFuzzer, and how much of it is reached
+cargo xtask foreign [WORD]       the suites with foreign programs, or those whose names contain WORD
 cargo xtask hostile              forbidden acts and floods, at full length
 cargo xtask camera-vm            the camera test in a qemu guest with a virtual camera
 cargo xtask bench NAME           packet, message or sfu: instruction counts, and the cost of forwarding";
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         Some("symbols") => symbols::run(rest),
         Some("check") => test::check(),
         Some("test") => test::run_everything(),
+        Some("foreign") => foreign::some(rest),
         Some("camera-vm") => camera_vm::run(),
         Some("demo") => demo::run(rest),
         Some("hostile") => hostile::hostile(),

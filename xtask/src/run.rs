@@ -1,6 +1,8 @@
 //! Small helpers to run programs.
+use std::fmt::Display;
+use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// Outcome of a task: the error is a sentence for people.
 pub(crate) type Outcome<T = ()> = Result<T, String>;
@@ -16,6 +18,25 @@ pub(crate) fn root() -> PathBuf {
 pub(crate) fn run(command: &mut Command) -> Outcome {
     let status = command.status().map_err(|e| format!("{command:?}: {e}"))?;
     if status.success() { Ok(()) } else { Err(format!("{command:?}: {status}")) }
+}
+
+/// The same, and each line of its standard output is also looked at.
+pub(crate) fn run_lines(command: &mut Command, mut look: impl FnMut(&str)) -> Outcome {
+    let mut child = command.stdout(Stdio::piped()).spawn().map_err(|e| format!("{command:?}: {e}"))?;
+    for line in child.stdout.take().into_iter().flat_map(|out| BufReader::new(out).split(b'\n')).map_while(Result::ok) {
+        let line = String::from_utf8_lossy(&line);
+        println!("{line}");
+        look(&line);
+    }
+    let status = child.wait().map_err(|e| format!("{command:?}: {e}"))?;
+    if status.success() { Ok(()) } else { Err(format!("{command:?}: {status}")) }
+}
+
+/// Where the time went, the slowest first.
+pub(crate) fn times(of: &str, mut rows: Vec<(f64, impl Display, impl Display)>) {
+    rows.sort_by(|a, b| b.0.total_cmp(&a.0));
+    println!("{of}: {:.1} s", rows.iter().map(|row| row.0).sum::<f64>());
+    rows.iter().for_each(|(seconds, what, verdict)| println!("{seconds:8.1} s  {what}: {verdict}"));
 }
 
 /// Runs a program and returns its standard output.
