@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 
 HERE = pathlib.Path(__file__).resolve().parent
 STAGE = pathlib.Path(os.environ.get("TRTC_STAGE", HERE.parent.parent / "target" / "stage"))
@@ -40,6 +41,13 @@ class Checks:
             self.failed += 1
         print(f"{'ok  ' if ok else 'FAIL'} {what} {saw}", flush=True)
         return ok
+
+    def timed(self, ok, late, what, saw=""):
+        """A figure that depends on the machine's speed: where the machine itself was late (`late` says how), a bad one is void."""
+        if ok or not late:
+            return self.that(ok, what, saw)
+        print(f"void: {what}: {saw}; {late}", flush=True)
+        return False
 
     def finish(self):
         print(f"{self.passed} passed, {self.failed} failed", flush=True)
@@ -128,8 +136,19 @@ class Server:
     def token(self, room, identity, **grant):
         return mint(self.key, self.secret, room, identity, **grant)
 
+    def counts(self):
+        """The counters of /metrics by name, of `trtc serve`."""
+        with urllib.request.urlopen(f"{self.http}/metrics", timeout=10) as page:
+            return counters(page.read().decode())
+
     def kill(self):
         self.lines.kill()
+
+
+def counters(page):
+    """Name (without `trtc_` and `_total`) and value of what a metrics page counts."""
+    lines = (line.split() for line in page.splitlines() if line.startswith("trtc_"))
+    return {name.removeprefix("trtc_").removesuffix("_total"): int(value) for name, value in lines}
 
 
 def mint(key, secret, room, identity, valid_s=3600, **grant):

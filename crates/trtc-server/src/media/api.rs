@@ -335,6 +335,14 @@ counters! {
     rtp_out,
     /// RTP packets sent again on a NACK.
     rtx_out,
+    /// Retransmissions of publishers that filled a gap.
+    repairs_in,
+    /// Transport-wide feedbacks of subscribers taken.
+    path_feedbacks,
+    /// ICE restarts agreed upon with publishers.
+    publisher_restarts,
+    /// ICE restarts agreed upon with subscribers.
+    subscriber_restarts,
     /// Datagrams of nobody: no known address and no STUN request.
     unknown_source,
     /// STUN messages that name no connection of ours or are not authentic.

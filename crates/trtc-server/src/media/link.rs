@@ -30,6 +30,8 @@ pub(super) struct Link {
     pub(super) rtcp_ssrc: u32,
     pub(super) addresses: Vec<SocketAddr>,
     pub(super) ufrags: Vec<String>,
+    /// The local one of the latest exchange of descriptions.
+    agreed_ufrag: String,
     pub(super) open_channels: Vec<String>,
     pub(super) waiting_data: VecDeque<Bytes>,
     pub(super) waiting_bytes: usize,
@@ -131,6 +133,7 @@ impl Link {
             rtcp_ssrc: rand::random(),
             addresses: Vec::new(),
             ufrags: Vec::new(),
+            agreed_ufrag: String::new(),
             open_channels: Vec::new(),
             waiting_data: VecDeque::new(),
             waiting_bytes: 0,
@@ -142,6 +145,12 @@ impl Link {
             offering: Offering::default(),
             limits: Limits::default(),
         }
+    }
+
+    /// Descriptions were exchanged; says whether they restart ICE.
+    pub(super) fn restarts(&mut self) -> bool {
+        let ufrag = self.peer.local_ufrag();
+        self.agreed_ufrag != ufrag && !std::mem::replace(&mut self.agreed_ufrag, ufrag.to_owned()).is_empty()
     }
 
     /// Keeps a reliable packet until it can be sent; false when too much waits.

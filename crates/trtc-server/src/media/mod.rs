@@ -1,6 +1,7 @@
 //! The media plane: threads that own UDP sockets, peer connections and the forwarding of their rooms.
 mod api;
 mod commands;
+mod identify;
 mod limits;
 mod link;
 mod negotiate;

@@ -28,6 +28,9 @@ impl State {
         }
         match link.peer.accept_offer(now, sdp) {
             Ok(answer) => {
+                if link.restarts() {
+                    MediaCounters::add(&self.counters.publisher_restarts, 1);
+                }
                 self.learn_ufrag(index);
                 self.update_sections(now, key, index);
                 self.emit(key, MediaEvent::Answer { sdp: answer, id });
@@ -50,6 +53,9 @@ impl State {
         link.offering.outstanding = None;
         match link.peer.accept_answer(now, sdp) {
             Ok(()) => {
+                if link.restarts() {
+                    MediaCounters::add(&self.counters.subscriber_restarts, 1);
+                }
                 self.learn_ufrag(index);
                 self.activate(now, key);
             }

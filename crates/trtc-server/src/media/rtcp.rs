@@ -22,6 +22,7 @@ impl State {
             match part {
                 Rtcp::TransportFeedback(feedback) if feedbacks < FEEDBACKS_MAX => {
                     feedbacks += 1;
+                    MediaCounters::add(&self.counters.path_feedbacks, 1);
                     self.path_feedback(now, index, &feedback);
                 }
                 Rtcp::Remb { bitrate_bps, .. } => self.remb(now, index, bitrate_bps),
