@@ -1,12 +1,16 @@
 //! Rooms as actors: one task owns a room's members, tracks and subscriptions; everything reaches it through one bounded
 //! queue, and it never waits for a client or for the media thread.
 mod layers;
+#[cfg(test)]
+mod layers_tests;
 mod line;
 mod member;
 pub mod messages;
 mod resume;
 #[cfg(test)]
 mod resume_tests;
+#[cfg(test)]
+mod rig;
 mod rights;
 mod signal;
 mod state;
