@@ -1,6 +1,7 @@
 """Clients lose their connection in four ways and come back: client x cause, with the longest pause of what flows and the time until
-the client says that it is back. The path is cut in a network namespace. Numbered reliable messages run both ways all the time and
-the picture's time code is read before and after."""
+the client says that it is back. The path is cut in a network namespace. Numbered reliable messages and pictures run both ways all
+the time, and the picture's time code is read before and after. As long as the server lives nobody joins anew: what comes back is
+the same member with the same tracks, over an ICE restart of both connections."""
 import base64
 import itertools
 import json
@@ -14,12 +15,13 @@ import time
 
 import netns
 import timecode
-from rig import HERE, TRTC, Checks, Lines, clip, has_browser, log_file, mint
+from rig import HERE, TRTC, Checks, Lines, clip, counters, has_browser, log_file, mint
 
 WIDTH, HEIGHT, FPS = 320, 180, 15
 STAY = 400
 KEY, SECRET = "testkey", "a-secret-of-the-tests-with-enough-characters"
 CAUSES = ["WebSocket cut", "changed address", "path dead 8 s", "server restart"]
+RESTARTS = ["media_publisher_restarts", "media_subscriber_restarts"]
 
 
 class Far:
@@ -57,6 +59,12 @@ class Far:
     def token(self, room, identity):
         return mint(KEY, SECRET, room, identity)
 
+    def counts(self):
+        """The counters of /metrics by name, of `trtc serve`."""
+        read = f"import urllib.request; print(urllib.request.urlopen('{self.page}/metrics', timeout=10).read().decode())"
+        page = subprocess.run([*self.network.at_server(), "/usr/bin/python3", "-c", read], capture_output=True, check=True, text=True).stdout
+        return counters(page)
+
 
 def join(prefix, server, room, user):
     command = [TRTC, "join", "--url", server.url, "--token", server.token(room, user), "--json", "--allow-plain", "--publish", "pattern",
@@ -77,7 +85,7 @@ class Pair:
 
     def run(self):
         joined = self.far.wait("joined", 60) and self.near.wait("joined", 10)
-        flows = joined and self.messages_after(self.near, 0, 60) and self.picture_after(0, 60)
+        flows = joined and self.messages_after(self.near, 0, 60) and all(self.picture_after(lines, 0, 60) for lines in (self.near, self.far))
         if not self.checks.that(flows, f"{self.name} is in a call"):
             return
         for act in (self.cut_websocket, self.change_address, self.dead_path):
@@ -98,8 +106,8 @@ class Pair:
     def messages_after(self, lines, begin, timeout):
         return self.after(lines, begin, timeout, lambda e: e["event"] == "message" and e.get("cmd_id", 1) == 1)
 
-    def picture_after(self, begin, timeout):
-        return self.after(self.far, begin, timeout, lambda e: e["event"] in ("frames", "picture"))
+    def picture_after(self, lines, begin, timeout):
+        return self.after(lines, begin, timeout, lambda e: e["event"] in ("frames", "picture"))
 
     def noticed(self, begin, timeout):
         return self.after(self.far, begin, timeout, lambda e: e["event"] in ("lost", "connection_lost"))
@@ -112,49 +120,75 @@ class Pair:
         told = self.back(begin, 40) if comes_back else None
         since = max(opened, begin + (told or 0))
         up, down = (self.messages_after(lines, since, 30) for lines in (self.near, self.far))
-        seen = self.picture_after(since, 30)
-        ok = all(t is not None for t in (up, down, seen)) and (told is not None or not comes_back)
-        self.checks.that(ok, f"{self.name} after {cause}", self.show(opened - begin, told, up, down, seen))
+        sends, sees = (self.picture_after(lines, since, 30) for lines in (self.near, self.far))
+        ok = all(t is not None for t in (up, down, sends, sees)) and (told is not None or not comes_back)
+        self.checks.that(ok, f"{self.name} after {cause}", self.show(opened - begin, told, up, down, sends, sees))
         word = "-" if told is None else f"{max(begin + told - opened, 0):.1f} s"
         self.figures[cause] = f"{self.pause(begin):.1f} s, {word}" if ok else "failed"
 
     def pause(self, begin):
-        """The longest time since then without a message up, a message down or a picture."""
+        """The longest time since then without a message or a picture, up or down."""
         message, picture = lambda e: e["event"] == "message", lambda e: e["event"] in ("frames", "picture")
         longest = 0
-        for lines, fits in ((self.near, message), (self.far, message), (self.far, picture)):
+        for lines, fits in itertools.product((self.near, self.far), (message, picture)):
             times = [e["_t"] for e in list(lines.events) if fits(e)]
             longest = max([longest, *(b - a for a, b in itertools.pairwise(times) if b > begin)])
         return longest
 
     @staticmethod
-    def show(cut, told, up, down, seen):
+    def show(cut, told, up, down, sends, sees):
         text = lambda t: "never" if t is None else f"{t:.2f} s"  # noqa: E731
-        return f"cut {cut:.1f} s; recovered {text(told)} after the cut; from then up {text(up)}, down {text(down)}, picture {text(seen)}"
+        return f"cut {cut:.1f} s; recovered {text(told)} after the cut; from then up {text(up)}, down {text(down)}, picture up {text(sends)}, down {text(sees)}"
+
+    def kept(self, cause, begin, before, noticed):
+        """Others saw the same member with the same tracks all the time, and the client restarted ICE instead of joining anew."""
+        gone = [e for e in list(self.near.events) if e["_t"] > begin
+                and (e["event"] == "user_left" or (e["event"] == "user_video_available" and not e["available"]))]
+        self.checks.that(not gone, f"{self.name} after {cause} has left nobody, and no picture ended", gone)
+        if not before:
+            return
+        end, least = time.monotonic() + 20, 1 if noticed else 0
+        while True:
+            after = self.server.counts()
+            grew = {name: after[name] - before[name] for name in ("joins", "resumes", "resumes_declined", *RESTARTS)}
+            restarted = all(grew[name] >= least for name in ("resumes", *RESTARTS))
+            if restarted or time.monotonic() > end:
+                break
+            time.sleep(0.2)
+        ok = restarted and grew["joins"] == grew["resumes_declined"] == 0
+        how = "resumed with new ICE credentials on both connections" if noticed else "noticed nothing"
+        self.checks.that(ok, f"{self.name} after {cause} has {how}, and not joined anew", grew)
+
+    def counts(self):
+        return self.server.counts() if self.server.kind == "trtc" else None
 
     def cut_websocket(self):
         # The others' first attempt is let through. With any server, livekit-client 2.23 loses a message that was published while
         # an attempt ran that failed (the next one overtakes it), and PyPI's 1.2 joins anew after one.
         cut = self.network.cut_websocket if self.start is ours else self.network.cut_open_websockets
-        begin = time.monotonic()
+        before, begin = self.counts(), time.monotonic()
         cut(self.number, self.server.port)
         self.noticed(begin, 20)
         self.network.heal(self.number)
         self.measure(CAUSES[0], begin, time.monotonic(), True)
+        self.kept(CAUSES[0], begin, before, True)
 
     def change_address(self):
-        begin = time.monotonic()
+        before, begin = self.counts(), time.monotonic()
         self.network.change_address(self.number)
         self.measure(CAUSES[1], begin, time.monotonic(), True)
+        self.kept(CAUSES[1], begin, before, True)
 
     def dead_path(self):
-        begin = time.monotonic()
+        before, begin = self.counts(), time.monotonic()
         self.network.cut_path(self.number)
         time.sleep(8)
         self.network.heal(self.number)
         opened = time.monotonic()
         # Who noticed has to say that it is back; who did not has nothing to say.
-        self.measure(CAUSES[2], begin, opened, self.noticed(begin, 0.1) is not None)
+        noticed = self.noticed(begin, 0.1) is not None
+        self.measure(CAUSES[2], begin, opened, noticed)
+        self.kept(CAUSES[2], begin, before, noticed)
 
     def restart(self):
         begin = time.monotonic()
