@@ -53,6 +53,8 @@ def main(args):
     clip = timecode.Clip(args.clip, *SIZE, FPS)
     cert, key = certificate()
     options = {"authorization": args.token, "handshake_timeout": "30000", "cert_file": cert, "key_file": key}
+    if args.active:
+        options["whip_flags"] = "dtls_active"
     out = av.open(args.url, "w", format="whip", options=options)
     video = out.add_stream("libx264", rate=FPS, options={"preset": "ultrafast", "tune": "zerolatency", "profile": "baseline", "g": str(FPS)})
     video.width, video.height, video.pix_fmt = *SIZE, "yuv420p"
@@ -79,6 +81,7 @@ def parse():
     parser = argparse.ArgumentParser()
     for name, kind, default in [("url", str, None), ("token", str, None), ("clip", str, None), ("tone", float, 550), ("seconds", float, 8)]:
         parser.add_argument(f"--{name}", type=kind, default=default)
+    parser.add_argument("--active", action="store_true", help="be the DTLS client")
     return parser.parse_args()
 
 

@@ -49,10 +49,10 @@ def aiortc(server, do, room, user, *options, query=""):
     return Lines([*command, *options], stderr=log_file(f"aiortc-{user}"))
 
 
-def ffmpeg(server, room, clip, seconds):
+def ffmpeg(server, room, clip, seconds, *options):
     """FFmpeg's WHIP muxer, or None where PyAV comes without."""
     command = [sys.executable, HERE / "ffmpeg_peer.py", "--url", f"{server.http}/whip/{room}", "--token", server.token(room, "ffmpeg")]
-    peer = Lines([*command, "--clip", clip, "--seconds", str(seconds)], stderr=log_file("ffmpeg"))
+    peer = Lines([*command, "--clip", clip, "--seconds", str(seconds), *options], stderr=log_file("ffmpeg"))
     started = peer.wait("started", 30)
     if started and not started["version"]:
         print("SKIPPED FFmpeg: this PyAV has no WHIP muxer", flush=True)
@@ -78,6 +78,7 @@ def rooms(checks, server, picture):
     vp8 = aiortc(server, "publish", "doors", "vp8", "--clip", picture, "--codec", "vp8", "--seconds", "26")
     h264 = aiortc(server, "publish", "doors", "h264", "--clip", picture, "--codec", "h264", "--tone", "880", "--seconds", "26")
     muxer = ffmpeg(server, "doors", picture, 26)
+    active = muxer and ffmpeg(server, "active", picture, 26, "--active")
     if muxer:
         checks.that(muxer.wait("connected", 40), "FFmpeg publishes H.264 by its WHIP muxer")
     for name, peer in [("VP8", vp8), ("H.264", h264)]:
@@ -93,6 +94,8 @@ def rooms(checks, server, picture):
     if muxer:
         watcher = aiortc(server, "watch", "doors", "w4", "--clip", picture, "--seconds", "8", query="?userid=ffmpeg")
         watchers.append(("FFmpeg", 550, watcher))
+        checks.that(active.wait("connected", 40), "FFmpeg publishes as the DTLS client")
+        watchers.append(("FFmpeg, DTLS client", 550, aiortc(server, "watch", "active", "w5", "--clip", picture, "--seconds", "8")))
     wanted = {"sdk": ("standard", "video/H264"), "vp8": ("ingress", "video/VP8"), "h264": ("ingress", "video/H264")}
     if muxer:
         wanted["ffmpeg"] = ("ingress", "video/H264")
@@ -112,7 +115,7 @@ def rooms(checks, server, picture):
         checks.that(video["seen_ratio"] >= 0.95, "the time code of 95 % of them", video["seen_ratio"])
         checks.that(audio["tone_hz"] and abs(audio["tone_hz"] - hz) <= 2, f"its tone of {hz} Hz", audio["tone_hz"])
         checks.that(verdict["deleted"] == 200, "DELETE ends it")
-    return sdk, vp8, h264, muxer
+    return sdk, vp8, h264, [muxer, active] if muxer else []
 
 
 def python_client(checks, server, picture):
@@ -237,17 +240,17 @@ def green_share(path, box):
 
 def main():
     checks, server, picture = Checks(), Server("trtc"), clip()
-    sdk, vp8, h264, muxer = rooms(checks, server, picture)
+    sdk, vp8, h264, muxers = rooms(checks, server, picture)
     python_client(checks, server, picture)
     for peer in (vp8, h264):
         verdict = peer.wait("verdict", 60)
         checks.that(verdict and verdict["deleted"] == 200, "a WHIP session ends by DELETE")
-    if muxer:
+    for muxer in muxers:
         checks.that(muxer.wait("ended", 40), "FFmpeg ends its session by itself")
     sdk.kill()
     page = get(server, "/metrics")
     counts = {line.split()[0]: int(line.split()[1]) for line in page.splitlines() if line.startswith(("trtc_whip", "trtc_whep"))}
-    checks.that(counts["trtc_whip_opened_total"] == 3 + bool(muxer) and counts["trtc_whep_opened_total"] == 4 + bool(muxer), "the metrics count them", counts)
+    checks.that(counts["trtc_whip_opened_total"] == 3 + len(muxers) and counts["trtc_whep_opened_total"] == 4 + len(muxers), "the metrics count them", counts)
     ingest(checks, server)
     browser(checks, server)
     checks.finish()

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use trtc_types::{Code, Error, Result};
 
 const FIRST_RETRY: Duration = Duration::from_millis(50);
-/// Towards one that offers to be the server, as FFmpeg's WHIP muxer does: it looks for datagrams every 50 ms, and one with
-/// GnuTLS never returns from a flight that comes twice (seen with FFmpeg 8.1 in PyAV 18.1).
+/// Towards one that insists on its part, as FFmpeg's WHIP muxer does: it looks for datagrams every 50 ms, and one with GnuTLS
+/// never returns from a flight that comes twice (seen with FFmpeg 8.1 in PyAV 18.1).
 const FIRST_RETRY_PATIENT: Duration = Duration::from_millis(250);
 /// dimpl doubles its retry interval without a limit; here it is capped by running its clock ahead.
 const MAX_RETRY: Duration = Duration::from_millis(400);
@@ -52,6 +52,19 @@ pub(crate) enum Part {
     Client,
     /// Towards one that offered to be the server.
     PatientClient,
+    /// Towards one that offered to be the client and left no choice.
+    PatientServer,
+}
+
+impl Part {
+    pub fn is_client(self) -> bool {
+        matches!(self, Self::Client | Self::PatientClient)
+    }
+
+    /// FFmpeg's WHIP muxer insists on its part.
+    fn is_patient(self) -> bool {
+        matches!(self, Self::PatientClient | Self::PatientServer)
+    }
 }
 
 fn config(first_retry: Duration) -> Result<Arc<dimpl::Config>> {
@@ -105,7 +118,8 @@ pub(crate) struct Dtls {
 }
 
 /// What the server said last. Nobody acknowledges it, and a client that missed it asks again only after its own timer
-/// (1 s and more, few times); so it is repeated until the client shows that it has the keys.
+/// (1 s and more, few times); so it is repeated until the client shows that it has the keys. Not towards a client that insists
+/// on its part: FFmpeg's reads from its socket without a limit, and so sends nothing, once DTLS comes after the handshake.
 struct LastFlight {
     datagrams: Vec<Bytes>,
     at: Instant,
@@ -147,7 +161,7 @@ impl Dtls {
     }
 
     pub fn is_client(&self) -> bool {
-        self.part != Part::Server
+        self.part.is_client()
     }
 
     pub fn is_connected(&self) -> bool {
@@ -338,7 +352,7 @@ impl Dtls {
         if connected && self.state == State::Handshake {
             self.state = State::Connected;
             self.next = None;
-            if !self.is_client() && !self.confirmed {
+            if self.part == Part::Server && !self.confirmed {
                 let datagrams = self.out.range(sent..).cloned().collect();
                 self.last_flight = Some(LastFlight { datagrams, at: now + FIRST_REPEAT, repeats: 0 });
             }
@@ -362,9 +376,9 @@ impl Dtls {
 }
 
 fn start(identity: &Identity, now: Instant, part: Part) -> Box<dimpl::Dtls> {
-    let config = if part == Part::PatientClient { &identity.dtls.patient } else { &identity.dtls.quick };
+    let config = if part.is_patient() { &identity.dtls.patient } else { &identity.dtls.quick };
     let mut dtls = dimpl::Dtls::new_12(config.clone(), identity.certificate.clone(), now);
-    if part != Part::Server {
+    if part.is_client() {
         dtls.set_active(true);
     }
     Box::new(dtls)

@@ -104,12 +104,13 @@ impl Peer {
         if self.dtls_part.is_none() {
             self.dtls_part = Some(match (offer.setup.as_str(), self.config.answer_setup) {
                 ("passive", _) => Part::PatientClient,
-                ("active", _) | (_, Setup::Passive) => Part::Server,
+                ("active", _) => Part::PatientServer,
+                (_, Setup::Passive) => Part::Server,
                 (_, Setup::Active) => Part::Client,
             });
         }
         self.take_transport(now, &offer, true);
-        let setup = if self.dtls_part == Some(Part::Server) { "passive" } else { "active" };
+        let setup = if self.dtls_part.is_some_and(Part::is_client) { "active" } else { "passive" };
         Ok(self.describe(setup))
     }
 

@@ -321,6 +321,23 @@ fn a_lost_last_flight_is_repeated() {
     }
 }
 
+/// A client that insists on its part, as FFmpeg's does, must not see DTLS that it did not ask for; it asks by its own repetition.
+#[test]
+fn a_client_that_insists_asks_for_the_last_flight_itself() {
+    for case in cases().filter(|case| !case.active && !case.we_offer) {
+        let mut link = Link::new(case, 9);
+        link.insists = true;
+        link.negotiate();
+        link.run_until(Duration::from_secs(5), |link| link.ours.is_connected()).unwrap();
+        link.wire.lose();
+        let time = link.run_until(Duration::from_secs(5), Link::both_connected);
+        let asked = Duration::from_millis(700)..Duration::from_millis(1_500);
+        assert!(time.is_some_and(|time| asked.contains(&time)), "{case:?}: {time:?}");
+        assert!(link.run_until(Duration::from_secs(5), Link::all_open).is_some(), "{case:?}");
+        assert_clean(&link, case);
+    }
+}
+
 /// Both claim to control; the tie-breaker decides.
 #[test]
 fn role_conflicts_are_settled() {
