@@ -6,7 +6,7 @@ use crate::dtls::{Dtls, Part};
 use crate::ice::Ice;
 use crate::identity::Identity;
 use crate::negotiation::Negotiation;
-use crate::sctp::Sctp;
+use crate::sctp::{MAX_RECEIVE_MESSAGE, Sctp};
 use crate::sdp::{self, Description, Head};
 use crate::srtp::Srtp;
 use crate::turn::Turn;
@@ -437,6 +437,7 @@ impl Peer {
             candidates: &self.config.local_candidates,
             tcp_candidates: &self.config.tcp_candidates,
             active_tcp: self.config.active_tcp,
+            max_message_bytes: self.config.max_message_bytes.clamp(1, MAX_RECEIVE_MESSAGE),
         };
         sdp::write(&head, self.negotiation.local())
     }

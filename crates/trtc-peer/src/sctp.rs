@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use trtc_types::{Code, Error, Result};
 
-/// Largest message that we accept; written as `a=max-message-size`.
+/// Largest message that an association survives.
 pub(crate) const MAX_RECEIVE_MESSAGE: u32 = 262_144;
 /// Most bytes that may wait in a peer. Deeper queues cost CPU in sctp-proto.
 pub(crate) const MAX_BUFFERED: usize = 256 * 1024;

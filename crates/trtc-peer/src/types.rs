@@ -1,4 +1,5 @@
 //! The public vocabulary of the crate.
+use crate::sctp::MAX_RECEIVE_MESSAGE;
 use bytes::Bytes;
 use std::fmt;
 use std::net::SocketAddr;
@@ -62,6 +63,9 @@ pub struct Config {
     pub accept_any_codec: bool,
     /// Accept simulcast by RID.
     pub answer_rids: bool,
+    /// Longest data message that the host takes, 1 to 262,144 bytes: `a=max-message-size` (RFC 8841 section 6). A longer one that comes all
+    /// the same is the host's to refuse; above 262,144 bytes it ends the association.
+    pub max_message_bytes: u32,
 }
 
 impl Default for Config {
@@ -77,6 +81,7 @@ impl Default for Config {
             remb: true,
             accept_any_codec: false,
             answer_rids: false,
+            max_message_bytes: MAX_RECEIVE_MESSAGE,
         }
     }
 }

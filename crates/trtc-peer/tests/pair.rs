@@ -5,7 +5,7 @@ mod common;
 use common::{Net, address, pair_of, track};
 use std::time::Duration;
 use trtc_peer::{IceRole, PeerEvent, Setup, TurnServer};
-use trtc_types::MediaKind;
+use trtc_types::{Code, MediaKind};
 
 const ROLES: [(IceRole, IceRole); 3] = [
     (IceRole::Controlling, IceRole::Lite),
@@ -128,6 +128,33 @@ fn sends_are_limited() {
     assert!(net.peers[0].send_data(now, "nowhere", b"x").is_err());
     let accepted = (0..100).filter(|_| net.peers[0].send_data(now, "_reliable", &vec![0; 60_000]).is_ok()).count();
     assert!((4..=6).contains(&accepted), "{accepted}");
+}
+
+/// RFC 8841: each side says what it takes, and the other one keeps to it.
+#[test]
+fn messages_are_as_long_as_the_other_side_takes() {
+    let mut configs = pair_of(ROLES[0].0, ROLES[0].1, Setup::Passive);
+    configs[1].max_message_bytes = 65_535;
+    let mut net = Net::new(configs, 13);
+    net.peers[0].create_channel(net.now, "_reliable", true, None);
+    let (offer, answer) = net.negotiate(0);
+    assert!(offer.contains("a=max-message-size:262144\r\n") && answer.contains("a=max-message-size:65535\r\n"));
+    assert!(net.run_until(Duration::from_secs(5), |net| (0..2).all(|of| opened(net, of) == 1)).is_some());
+    let now = net.now;
+    let refused = net.peers[0].send_data(now, "_reliable", &vec![0; 65_536]).unwrap_err();
+    assert_eq!(refused.code, Code::INVALID_PARAMETER);
+    assert!(refused.message.contains("at most 65535 bytes, got 65536"), "{refused}");
+    net.peers[0].send_data(now, "_reliable", &vec![1; 65_535]).unwrap();
+    net.peers[1].send_data(now, "_reliable", &vec![2; 65_536]).unwrap();
+    // Who was not told sends more: it is the host that refuses.
+    net.run(Duration::from_secs(1));
+    let lie = answer.replace("a=max-message-size:65535", "a=max-message-size:0");
+    net.peers[0].create_offer();
+    net.peers[0].accept_answer(net.now, &lie).unwrap();
+    net.peers[0].send_data(net.now, "_reliable", &vec![3; 200_000]).unwrap();
+    net.run(Duration::from_secs(2));
+    let came = |of| data_of(&net, of, "_reliable").iter().map(Vec::len).collect::<Vec<_>>();
+    assert_eq!((came(0), came(1)), (vec![65_536], vec![65_535, 200_000]));
 }
 
 #[test]

@@ -30,6 +30,7 @@ fn what_we_write_is_what_we_read() {
     let head = Head {
         tcp_candidates: &[],
         active_tcp: false,
+        max_message_bytes: 1_000,
         session_id: 1,
         version: 2,
         ice_lite: true,

@@ -1,7 +1,6 @@
 //! Writes our descriptions.
 use super::model::{Kind, Section};
 use crate::ice::Credentials;
-use crate::sctp::MAX_RECEIVE_MESSAGE;
 use crate::types::CodecSpec;
 use std::fmt::{self, Write};
 use std::net::SocketAddr;
@@ -23,6 +22,7 @@ pub(crate) struct Head<'a> {
     pub candidates: &'a [SocketAddr],
     pub tcp_candidates: &'a [SocketAddr],
     pub active_tcp: bool,
+    pub max_message_bytes: u32,
 }
 
 /// The whole text.
@@ -52,7 +52,7 @@ fn try_write<'a>(
         write_transport(out, head, section, at == 0)?;
         match section.kind {
             Kind::Application => {
-                write!(out, "a=sctp-port:5000\r\na=max-message-size:{MAX_RECEIVE_MESSAGE}\r\n")?;
+                write!(out, "a=sctp-port:5000\r\na=max-message-size:{}\r\n", head.max_message_bytes)?;
             }
             _ => write_media(out, section)?,
         }

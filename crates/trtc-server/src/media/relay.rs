@@ -11,7 +11,7 @@ use trtc_sfu::Refusal;
 const RELIABLE: &str = "_reliable";
 const LOSSY: &str = "_lossy";
 /// Longest message on a data channel, as with a LiveKit server.
-const MESSAGE_MAX: usize = 65_535;
+pub(super) const MESSAGE_MAX: u16 = u16::MAX;
 /// What the shortest message counts for: it costs each receiver a datagram.
 const MESSAGE_MIN: usize = 128;
 /// Named receivers of one message.
@@ -101,7 +101,7 @@ impl State {
         if !member.can_publish_data {
             return Err(Rejection::Because("no permission to send data"));
         }
-        if message.len() > MESSAGE_MAX {
+        if message.len() > usize::from(MESSAGE_MAX) {
             return Err(Rejection::Because("data packet longer than 65535 bytes"));
         }
         let mut packet = DataPacket::decode(message).map_err(|_| Rejection::Because("data packet is malformed"))?;

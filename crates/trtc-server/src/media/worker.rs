@@ -1,5 +1,6 @@
 //! The media thread: waits for datagrams, commands and deadlines, and lets the state act on them.
 use super::api::{MediaCommand, MediaConfig, MediaCounters};
+use super::relay::MESSAGE_MAX;
 use super::state::State;
 use crossbeam_channel::Receiver;
 use std::io;
@@ -47,6 +48,7 @@ impl Worker {
             remb: false,
             accept_any_codec: true,
             answer_rids: true,
+            max_message_bytes: MESSAGE_MAX.into(),
         };
         // Receivers tell when packets came; those that cannot tell their estimate by REMB, as with a LiveKit server.
         let subscriber = Config { remb: true, answer_rids: false, ..publisher.clone() };
