@@ -36,7 +36,8 @@ pub(crate) struct Core {
     pub actions: VecDeque<NetAction>,
     pub told: VecDeque<Delivery>,
     data_dropped: u64,
-    closing: bool,
+    /// The host heard its last event.
+    pub leaving: bool,
     closed: bool,
 }
 
@@ -62,7 +63,7 @@ impl Core {
             actions: VecDeque::new(),
             told: VecDeque::new(),
             data_dropped: 0,
-            closing: false,
+            leaving: false,
             closed: false,
         }
     }
@@ -117,9 +118,12 @@ impl Core {
             let out = &mut Outbound { peer: subscriber, socket: SUBSCRIBER, actions: &mut self.actions };
             self.receive.advance(now, out, &mut self.told);
         }
-        if self.closing {
-            self.close(now);
-            return None;
+        if self.leaving {
+            self.close_peers(now);
+            if self.session.is_over() {
+                self.close();
+                return None;
+            }
         }
         let peers = self.peers.iter().flatten().filter_map(Peer::timeout).min();
         [self.session.timeout(), peers, self.publish.timeout(), self.receive.timeout()].into_iter().flatten().min()
@@ -347,7 +351,7 @@ impl Core {
         match &event {
             Event::TrackAvailable(track) | Event::TrackUpdated(track) => self.receive.track_available(track),
             Event::TrackUnavailable { sid, .. } => self.receive.track_gone(sid),
-            Event::Left { .. } | Event::JoinFailed(_) => self.closing = true,
+            Event::Left { .. } | Event::JoinFailed(_) => self.leaving = true,
             Event::LocalTrackFailed { cid, .. } => {
                 self.publish.remove(cid);
             }
@@ -383,8 +387,7 @@ impl Core {
         self.receive.detach_all();
     }
 
-    fn close(&mut self, now: Instant) {
-        self.close_peers(now);
+    fn close(&mut self) {
         self.actions.push_back(NetAction::CloseWebSocket);
         self.actions.push_back(NetAction::Closed);
         self.closed = true;

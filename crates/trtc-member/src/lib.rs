@@ -297,17 +297,17 @@ impl Machine for Shared {
     }
 
     fn advance(&self, now: Instant, actions: &mut Vec<NetAction>) -> Option<Instant> {
-        let (timeout, told, closed) = {
+        let (timeout, told, leaving) = {
             let mut core = self.core.lock();
             let timeout = core.advance(now);
             actions.extend(core.actions.drain(..));
-            (timeout, std::mem::take(&mut core.told), matches!(actions.last(), Some(NetAction::Closed)))
+            (timeout, std::mem::take(&mut core.told), core.leaving)
         };
         let sink = self.sink.lock().clone();
         if let Some(sink) = sink {
             told.into_iter().for_each(|delivery| deliver(&*sink, delivery));
         }
-        if closed {
+        if leaving {
             let sink = self.sink.lock().take();
             drop(sink);
         }

@@ -1,6 +1,5 @@
 //! User packets and custom command messages.
 use crate::limiter::{COMMANDS_MAX_BYTES, COMMANDS_MAX_COUNT, CommandLimiter};
-use crate::reconnect::Phase;
 use crate::session::Session;
 use crate::types::{Action, Event, Target};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -252,7 +251,7 @@ impl Session {
             return Err(Error::invalid(text));
         }
         // Reliable packets wait until the connection is back.
-        if !self.joined || self.phase == Phase::Ended || !(reliable || self.phase.is_signalling()) {
+        if !self.joined || self.phase.is_left() || !(reliable || self.phase.is_signalling()) {
             return Err(Error::new(Code::DISCONNECTED, "not in a room, or the connection is broken"));
         }
         if !self.privileges.can_publish_data {

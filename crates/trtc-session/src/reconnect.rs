@@ -2,7 +2,9 @@
 use crate::session::{Pinger, Session};
 use crate::types::{Action, Event, IceServer, Target};
 use std::time::{Duration, Instant};
-use trtc_proto::livekit::{self as lk, signal_request::Message as Request};
+use trtc_proto::livekit::{
+    self as lk, SignalRequest, signal_request::Message as Request, signal_response::Message as Response,
+};
 use trtc_types::{Code, Error};
 
 /// How long a socket may take to open, handshakes included.
@@ -20,6 +22,11 @@ const JOIN_DELAYS_MS: [u64; 2] = [300, 600];
 
 /// Time for the word that goes with the end of a transport: the two come on different paths.
 const CLOSED_GRACE: Duration = Duration::from_secs(1);
+
+/// How long a server that is out of reach is tried to be told that we leave, and how often: until its own patience with us ends the others
+/// see us. LiveKit's clients tell it only while they are connected.
+const PARTING_TIMEOUT: Duration = Duration::from_secs(2);
+const PARTING_RETRY: Duration = Duration::from_millis(300);
 
 /// `reconnect_reason` values of LiveKit.
 const SIGNAL_DISCONNECTED: u8 = 1;
@@ -39,6 +46,11 @@ pub(crate) enum Phase {
     /// In the room, the transports are not up (again).
     Connecting(Instant),
     Connected,
+    /// For the host it is over. Until then the server may be told; at `again` the socket is opened once more.
+    Parting {
+        until: Instant,
+        again: Option<Instant>,
+    },
     Ended,
 }
 
@@ -46,8 +58,14 @@ impl Phase {
     pub fn deadline(self) -> Option<Instant> {
         match self {
             Self::Waiting(at) | Self::Opening(at) | Self::Greeting(at) | Self::Connecting(at) => Some(at),
+            Self::Parting { until, again } => Some(again.unwrap_or(until).min(until)),
             Self::Idle | Self::Connected | Self::Ended => None,
         }
+    }
+
+    /// The host heard its last event.
+    pub fn is_left(self) -> bool {
+        matches!(self, Self::Parting { .. } | Self::Ended)
     }
 
     /// The server takes requests.
@@ -84,6 +102,11 @@ impl Session {
 
     /// The WebSocket could not be opened. `http_status` and `body` are the server's answer, if there was one.
     pub fn socket_failed(&mut self, now: Instant, http_status: Option<u16>, body: &str) {
+        if let Phase::Parting { until, .. } = self.phase {
+            // The server knows nothing of us.
+            let over = http_status.is_some_and(|status| (400..500).contains(&status));
+            return if over { self.over() } else { self.part_again(now, until) };
+        }
         if !matches!(self.phase, Phase::Opening(_) | Phase::Greeting(_)) {
             return;
         }
@@ -120,6 +143,7 @@ impl Session {
                 self.attempt_failed(now, error);
             }
             Phase::Connecting(_) | Phase::Connected => self.signal_lost(now),
+            Phase::Parting { until, .. } => self.part_again(now, until),
             Phase::Idle | Phase::Waiting(_) | Phase::Ended => {}
         }
     }
@@ -141,7 +165,7 @@ impl Session {
                 self.act(Action::CloseSocket);
                 self.open_socket(now);
             }
-            Phase::Idle | Phase::Ended => {}
+            Phase::Idle | Phase::Parting { .. } | Phase::Ended => {}
         }
     }
 
@@ -176,6 +200,10 @@ impl Session {
 
     pub(crate) fn open_socket(&mut self, now: Instant) {
         self.phase = Phase::Opening(now + OPEN_TIMEOUT);
+        self.ask_for_socket();
+    }
+
+    fn ask_for_socket(&mut self) {
         log::debug!("attempt {} to {}", self.attempt.number, if self.attempt.resume { "resume" } else { "join" });
         let action = Action::OpenSocket { path_and_query: self.path_and_query(), token: self.token.clone() };
         self.act(action);
@@ -243,6 +271,11 @@ impl Session {
             Phase::Opening(_) => self.attempt_failed(now, late("opening the connection")),
             Phase::Greeting(_) => self.attempt_failed(now, late("the server's greeting")),
             Phase::Connecting(_) => self.transports_hopeless(now, late("the media connection")),
+            Phase::Parting { until, .. } if until <= now => self.over(),
+            Phase::Parting { until, .. } => {
+                self.phase = Phase::Parting { until, again: None };
+                self.ask_for_socket();
+            }
             Phase::Idle | Phase::Connected | Phase::Ended => {}
         }
     }
@@ -301,9 +334,40 @@ impl Session {
 
     /// Over: nothing follows `event`.
     pub(crate) fn end(&mut self, event: Event) {
+        self.over();
+        self.act(Action::Event(event));
+    }
+
+    fn over(&mut self) {
         self.phase = Phase::Ended;
         self.act(Action::CloseSocket);
-        self.tell(event);
+    }
+
+    /// The host leaves while the connection is being restored. A server that kept us takes the leave of who resumes.
+    pub(crate) fn part(&mut self, now: Instant) {
+        let resuming = self.attempt.resume && matches!(self.phase, Phase::Opening(_) | Phase::Greeting(_));
+        self.act(Action::Event(Event::Left { reason: 0 }));
+        self.phase = Phase::Parting { until: now + PARTING_TIMEOUT, again: None };
+        if !resuming {
+            self.attempt = Attempt { number: 0, resume: true, reason: SIGNAL_DISCONNECTED };
+            self.ask_for_socket();
+        }
+    }
+
+    fn part_again(&mut self, now: Instant, until: Instant) {
+        self.phase = Phase::Parting { until, again: Some(now + PARTING_RETRY) };
+    }
+
+    /// The server's first word while we part: it has us, or it does not.
+    pub(crate) fn parting_message(&mut self, message: Response) {
+        match message {
+            Response::Reconnect(_) => {
+                self.act(Action::SendSignal(SignalRequest::frame(leave())));
+                self.over();
+            }
+            Response::Leave(_) => self.over(),
+            _ => {}
+        }
     }
 
     fn lose(&mut self, now: Instant, attempt: Attempt) {
@@ -455,4 +519,9 @@ fn left_reason(reason: lk::DisconnectReason) -> i32 {
         R::RoomDeleted | R::RoomClosed => 2,
         _ => 3,
     }
+}
+
+pub(crate) fn leave() -> Request {
+    let reason = lk::DisconnectReason::ClientInitiated as i32;
+    Request::Leave(lk::LeaveRequest { reason, ..Default::default() })
 }

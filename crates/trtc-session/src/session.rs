@@ -1,7 +1,7 @@
 //! The session: its state, its inputs, its output queue.
 use crate::data::Data;
 use crate::publish::Publications;
-use crate::reconnect::{Attempt, Phase};
+use crate::reconnect::{Attempt, Phase, leave};
 use crate::roster::Roster;
 use crate::types::{Action, Event, LocalTrack, Privileges, SessionConfig, Target, TrackSettings, VideoQuality};
 use std::collections::{BTreeMap, VecDeque};
@@ -158,7 +158,7 @@ impl Session {
     /// # Errors
     /// `REFUSED` when publishing is not allowed or the session is over, `INVALID_PARAMETER` for a used or empty `cid`.
     pub fn publish(&mut self, now: Instant, track: LocalTrack) -> Result<()> {
-        if self.phase == Phase::Ended {
+        if self.phase.is_left() {
             return Err(Error::new(Code::REFUSED, "not in a room"));
         }
         if self.sid.is_empty() || self.privileges.can_publish {
@@ -204,23 +204,32 @@ impl Session {
         self.request(Request::UpdateMetadata(lk::UpdateParticipantMetadata { attributes, ..Default::default() }));
     }
 
-    /// Leaves. `Event::Left` with reason 0 follows, and nothing after it.
-    pub fn leave(&mut self, _now: Instant) {
-        if self.phase == Phase::Ended {
+    /// Leaves. `Event::Left` with reason 0 follows, and nothing after it. While the connection is being restored the server is still
+    /// tried to be told, for two seconds at most: [`Self::is_over`] says when.
+    pub fn leave(&mut self, now: Instant) {
+        if self.phase.is_left() {
             return;
         }
+        if self.joined && !self.phase.is_signalling() {
+            return self.part(now);
+        }
         if self.phase.is_signalling() {
-            let reason = lk::DisconnectReason::ClientInitiated as i32;
-            self.request(Request::Leave(lk::LeaveRequest { reason, ..Default::default() }));
+            self.request(leave());
         }
         self.end(Event::Left { reason: 0 });
+    }
+
+    /// Nothing more is to be done.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.phase == Phase::Ended
     }
 
     /// When [`Session::tick`] is due.
     #[must_use]
     pub fn timeout(&self) -> Option<Instant> {
-        if self.phase == Phase::Ended {
-            return None;
+        if self.phase.is_left() {
+            return self.phase.deadline();
         }
         let ping = self.phase.is_signalling().then(|| self.ping_due()).flatten();
         let closed = self.closed.map(|(at, _)| at);
@@ -229,12 +238,11 @@ impl Session {
 
     /// Does what is due.
     pub fn tick(&mut self, now: Instant) {
-        if self.phase == Phase::Ended {
-            return;
+        if !self.phase.is_left() {
+            self.tick_publications(now);
+            self.tick_ping(now);
+            self.tick_closed(now);
         }
-        self.tick_publications(now);
-        self.tick_ping(now);
-        self.tick_closed(now);
         if self.phase.deadline().is_some_and(|at| at <= now) {
             self.deadline_passed(now);
         }
@@ -268,7 +276,9 @@ impl Session {
     }
 
     pub(crate) fn tell(&mut self, event: Event) {
-        self.act(Action::Event(event));
+        if !self.phase.is_left() {
+            self.act(Action::Event(event));
+        }
     }
 
     /// Tells it unless the host does not know yet that it is in the room; then the roster is told with `Joined`.

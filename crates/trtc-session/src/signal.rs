@@ -17,7 +17,8 @@ impl Session {
     pub fn socket_message(&mut self, now: Instant, frame: &[u8]) {
         use crate::reconnect::Phase;
         let greeting = matches!(self.phase, Phase::Greeting(_));
-        if !greeting && !self.phase.is_signalling() {
+        let parting = matches!(self.phase, Phase::Parting { .. });
+        if !greeting && !parting && !self.phase.is_signalling() {
             return;
         }
         let Ok(SignalResponse { message }) = SignalResponse::decode(frame) else {
@@ -26,6 +27,7 @@ impl Session {
         };
         self.ping.last_heard = Some(now);
         match message {
+            Some(message) if parting => self.parting_message(message),
             Some(Response::Leave(leave)) => self.told_to_leave(now, &leave),
             Some(Response::Join(join)) if greeting => self.join(now, join),
             Some(Response::Reconnect(message)) if greeting && self.attempt.resumes() => {

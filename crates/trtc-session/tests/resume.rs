@@ -86,6 +86,68 @@ fn a_resume_passes_new_ice_servers_on_before_ice_restarts() {
     }
 }
 
+fn is_leave(request: &Request) -> bool {
+    matches!(request, Request::Leave(leave) if leave.reason() == lk::DisconnectReason::ClientInitiated)
+}
+
+/// A member that leaves while its new WebSocket is being opened.
+fn leaving() -> Rig {
+    let mut rig = talking();
+    rig.with(|s, now| s.socket_closed(now));
+    rig.take_events();
+    rig.take_log();
+    rig.with(|s, now| s.leave(now));
+    assert_eq!(rig.take_events(), [Event::Left { reason: 0 }], "at once");
+    assert!(!rig.session.is_over() && rig.take_sent().is_empty());
+    rig
+}
+
+#[test]
+fn who_leaves_while_reconnecting_tells_the_server_once_it_answers() {
+    let mut rig = leaving();
+    rig.take_log();
+    rig.open();
+    assert!(rig.take_sent().is_empty(), "a membership of later would be the one to leave");
+    rig.say(reconnected(0));
+    assert!(matches!(&rig.take_sent()[..], [leave] if is_leave(leave)));
+    assert_eq!(rig.take_log(), ["close"]);
+    assert!(rig.session.is_over() && rig.session.timeout().is_none());
+    // Attempts that fail are repeated, for two seconds.
+    let mut rig = leaving();
+    for _ in 0..3 {
+        rig.with(|s, now| s.socket_failed(now, None, "unreachable"));
+        rig.pass(310);
+        let log = rig.take_log();
+        assert!(matches!(&log[..], [open] if open.contains("&reconnect=1&sid=PA_me&")), "{log:?}");
+    }
+    rig.open();
+    rig.say(reconnected(0));
+    assert!(matches!(&rig.take_sent()[..], [leave] if is_leave(leave)));
+}
+
+#[test]
+fn a_server_out_of_reach_holds_nobody_for_long() {
+    let mut rig = leaving();
+    rig.pass(1_900);
+    assert!(!rig.session.is_over());
+    assert_eq!(rig.with(|s, now| s.publish(now, track("v"))).unwrap_err().code, Code::REFUSED);
+    assert_eq!(command(&mut rig, b"late").unwrap_err(), Code::DISCONNECTED);
+    rig.with(|s, now| s.leave(now));
+    rig.with(|s, now| s.network_changed(now));
+    rig.with(|s, now| s.transport_closed(now, Target::Subscriber));
+    rig.pass(200);
+    assert!(rig.session.is_over() && rig.session.timeout().is_none());
+    assert_eq!(rig.take_log().last().map(String::as_str), Some("close"));
+    // A server that knows nothing of us.
+    let mut rig = leaving();
+    rig.with(|s, now| s.socket_failed(now, Some(404), "no such participant"));
+    assert!(rig.session.is_over());
+    let mut rig = leaving();
+    rig.open();
+    rig.say(Response::Leave(lk::LeaveRequest::default()));
+    assert!(rig.session.is_over() && rig.take_sent().is_empty() && rig.take_events().is_empty());
+}
+
 #[test]
 fn what_waits_is_bounded_and_refused_beyond() {
     let mut rig = talking();
