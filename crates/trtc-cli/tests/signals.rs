@@ -87,7 +87,7 @@ fn token(user: &str) -> String {
 #[test]
 fn sigterm_lets_calls_end_and_takes_no_new_ones() {
     let (server, ws, host) = serve(&["--drain-timeout", "3600"]);
-    let mut members = ["alice", "bob"].map(|user| join(&ws, user, "8", None));
+    let mut members = ["alice", "bob"].map(|user| join(&ws, user, "15", None));
     members.iter_mut().for_each(|member| assert!(!member.wait_for("joined").is_null()));
     let entry = format!("/rtc?access_token={}", token("carol"));
     assert!(status(&host, &entry).contains(" 101 "));

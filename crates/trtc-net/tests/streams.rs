@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 use trtc_net::batch::{StreamCounters, StreamLimits, UdpBatch, is_stream};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An echo over both, one turn at a time.
 struct Echo {

@@ -32,7 +32,7 @@ pub const THEIR_CHANNELS: [(&str, bool, Option<u16>); 2] = [("theirs", true, Non
 /// What we announce as the largest message. webrtc announces the same: it drops what exceeds either limit.
 pub const MAX_MESSAGE: u32 = 262_144;
 /// Far above what anything takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Who does what in a connection.
 #[derive(Clone, Copy, Debug)]
@@ -102,9 +102,9 @@ impl Ours {
         let _ = self.socket.send_to(datagram, to);
     }
 
-    pub fn send_media(&mut self, at: usize, piece: &Piece) {
-        let packet = self.senders[at].packet(piece, &mut self.transport_sequence);
-        self.send_sealed(packet);
+    /// The next plain RTP packet of a track.
+    pub fn packet(&mut self, at: usize, piece: &Piece) -> Vec<u8> {
+        self.senders[at].packet(piece, &mut self.transport_sequence)
     }
 
     /// Seals a plain RTP packet and sends it.
@@ -261,7 +261,8 @@ impl Theirs {
         }
     }
 
-    pub fn send_media(&mut self, at: usize, payload_type: u8, piece: &Piece) {
+    /// The next packet of a track.
+    pub fn packet(&mut self, at: usize, payload_type: u8, piece: &Piece) -> rtc::rtp::Packet {
         let mut packet = rtc::rtp::Packet::default();
         packet.header.version = 2;
         packet.header.payload_type = payload_type;
@@ -271,6 +272,10 @@ impl Theirs {
         packet.header.ssrc = THEIR_SSRCS[at];
         packet.payload = piece.payload.clone().into();
         self.sequences[at] += 1;
+        packet
+    }
+
+    pub fn send_rtp(&self, at: usize, packet: rtc::rtp::Packet) {
         self.runtime.block_on(self.tracks[at].write_rtp(packet)).unwrap();
     }
 

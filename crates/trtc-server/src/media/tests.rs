@@ -13,7 +13,7 @@ use trtc_rtp::{RtpHeader, RtpPacket};
 use trtc_types::{CodecKind, MediaKind};
 
 fn until(clients: &mut [&mut Link], what: &str, mut done: impl FnMut(&mut [&mut Link]) -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while !done(clients) {
         assert!(Instant::now() < deadline, "{what} did not happen");
         clients.iter_mut().for_each(|c| c.turn());
