@@ -2,6 +2,7 @@
 //! the last; [`shutdown`] joins it, so that a library that holds it can be unloaded.
 use crate::batch::{BATCH, Receiver, SendQueue, bind, mapped};
 use crate::found::{Found, source_address};
+use crate::lookup;
 use crate::streams::Streams;
 use crate::url::ServerUrl;
 use crate::websocket::{Progress, WebSocket};
@@ -159,7 +160,8 @@ pub fn register(machine: Arc<dyn Machine>) -> io::Result<Handle> {
     Ok(Handle { id, shared })
 }
 
-/// Waits until no machine is left and joins the thread. `false` when machines remain after `timeout`, or on the net thread itself.
+/// Waits until no machine is left and joins the thread, and those that look up names. `false` when some remain after `timeout`, or
+/// on the net thread itself.
 pub fn shutdown(timeout: Duration) -> bool {
     let mut global = GLOBAL.lock();
     if global.running.as_ref().is_some_and(Running::is_current) {
@@ -174,7 +176,8 @@ pub fn shutdown(timeout: Duration) -> bool {
     if let Some(running) = global.running.take() {
         let _ = running.thread.join();
     }
-    true
+    drop(global);
+    lookup::finish(deadline)
 }
 
 static GLOBAL: Mutex<Global> = Mutex::new(Global { running: None, machines: 0, last_id: 0 });
@@ -204,7 +207,6 @@ impl Running {
             receiver: Receiver::new(),
             queues: std::array::from_fn(|_| SendQueue::new()),
             ending: false,
-            resolvers: Vec::new(),
         };
         let thread = std::thread::Builder::new().name("trtc-net".into()).spawn(move || driver.run())?;
         let id = thread.thread().id();
@@ -245,7 +247,6 @@ struct Driver {
     queues: [SendQueue; SOCKETS],
     /// The last machine is gone; no lock of [`GLOBAL`] is taken from here on, so that it may be held while joining.
     ending: bool,
-    resolvers: Vec<JoinHandle<()>>,
 }
 
 struct Slot {
@@ -292,9 +293,6 @@ impl Driver {
             for event in &events {
                 self.note(event.token());
             }
-        }
-        for thread in self.resolvers.drain(..) {
-            let _ = thread.join();
         }
     }
 
@@ -451,14 +449,17 @@ impl Driver {
                 true
             }
             NetAction::FindServer { tag, host, port, way } => {
-                let shared = self.shared.clone();
-                let resolver = std::thread::Builder::new().name("trtc-resolve".into()).spawn(move || {
-                    let found = Found::look_up(tag, host, port, way);
+                let (shared, name) = (self.shared.clone(), host.clone());
+                let started = lookup::start(move || {
+                    let found = Found::look_up(tag, name, port, way);
                     shared.inbox.lock().found.push((id, found));
                     let _ = shared.waker.wake();
                 });
-                self.resolvers.extend(resolver);
-                false
+                let refused = started.is_err();
+                if refused {
+                    slot.found(Found { tag, host, address: None });
+                }
+                refused
             }
             NetAction::OpenWebSocket { base, path_and_query, token } => {
                 slot.route = None;
@@ -466,14 +467,13 @@ impl Driver {
                     old.close(registry);
                 }
                 let (now, url) = (Instant::now(), base.websocket(&path_and_query));
-                match WebSocket::open(&base, &url, &token, now, &self.shared.waker, &mut self.resolvers) {
+                match WebSocket::open(&base, &url, &token, now, &self.shared.waker) {
                     Ok(websocket) => {
                         slot.websocket = Some(websocket);
                         slot.websocket_ready = true;
                     }
                     Err(reason) => slot.machine.input(now, Input::SocketFailed { status: None, body: &reason }),
                 }
-                self.resolvers.retain(|thread| !thread.is_finished());
                 true
             }
             NetAction::CloseWebSocket => {

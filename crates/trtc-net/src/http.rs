@@ -1,10 +1,12 @@
 //! A small blocking HTTP/1.1 client for calls that happen once: tokens, roles, tests. Never called on the net thread.
+use crate::lookup;
 use crate::tls;
 use crate::url::ServerUrl;
 use rustls::StreamOwned;
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
 /// How often a waiting request looks whether it is still wanted.
@@ -46,7 +48,7 @@ pub fn post(
     request(base, &asked, &Patience { until: Instant::now() + timeout, unwanted: None })
 }
 
-/// `POST path` of JSON, which ends early with `Interrupted` when `unwanted` becomes true.
+/// `POST path` of JSON, which ends early with `ConnectionAborted` when `unwanted` becomes true.
 ///
 /// # Errors
 /// As [`get`]; `TimedOut` after `timeout` in all.
@@ -81,7 +83,8 @@ impl Patience<'_> {
     /// What is left, at most a look.
     fn slice(&self) -> io::Result<Duration> {
         if self.unwanted.is_some_and(|unwanted| unwanted.load(Ordering::Acquire)) {
-            return Err(io::Error::new(io::ErrorKind::Interrupted, "the request is not wanted any more"));
+            // Not `Interrupted`, which readers and writers take for "try again".
+            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the request is not wanted any more"));
         }
         match self.until.saturating_duration_since(Instant::now()) {
             Duration::ZERO => Err(io::Error::new(io::ErrorKind::TimedOut, "the server did not answer in time")),
@@ -156,17 +159,64 @@ fn request(base: &ServerUrl, asked: &Request<'_>, patience: &Patience<'_>) -> io
     parse(&answer)
 }
 
+/// To the first address that takes a connection; each may have its share of the time that is left.
 fn connect(base: &ServerUrl, patience: &Patience<'_>) -> io::Result<TcpStream> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
-    for address in base.resolve()? {
-        patience.slice()?;
-        let left = patience.until.saturating_duration_since(Instant::now()).max(LOOK_EVERY);
-        match TcpStream::connect_timeout(&address, left) {
+    let mut addresses = resolve(base, patience)?.into_iter();
+    while let Some(address) = addresses.next() {
+        let left = patience.until.saturating_duration_since(Instant::now());
+        let share = left / (1 + u32::try_from(addresses.len()).unwrap_or(u32::MAX - 1));
+        match connect_to(address, Instant::now() + share, patience) {
             Ok(stream) => return Ok(stream),
+            Err(e) if e.kind() == io::ErrorKind::ConnectionAborted => return Err(e),
             Err(e) => last = e,
         }
     }
     Err(last)
+}
+
+fn resolve(base: &ServerUrl, patience: &Patience<'_>) -> io::Result<Vec<SocketAddr>> {
+    if base.ip().is_some() {
+        return base.resolve();
+    }
+    let (sender, receiver) = sync_channel(1);
+    let asked = base.clone();
+    lookup::start(move || drop(sender.send(asked.resolve())))?;
+    loop {
+        match receiver.recv_timeout(patience.slice()?) {
+            Ok(found) => return found,
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return Err(io::Error::other("the resolver thread died")),
+        }
+    }
+}
+
+/// The standard library's connect cannot be told meanwhile that it is not wanted any more.
+fn connect_to(address: SocketAddr, until: Instant, patience: &Patience<'_>) -> io::Result<TcpStream> {
+    let mut stream = mio::net::TcpStream::connect(address)?;
+    let mut poll = mio::Poll::new()?;
+    poll.registry().register(&mut stream, mio::Token(0), mio::Interest::WRITABLE)?;
+    let mut events = mio::Events::with_capacity(1);
+    loop {
+        let slice = patience.slice()?.min(until.saturating_duration_since(Instant::now()));
+        match poll.poll(&mut events, Some(slice)) {
+            Err(e) if e.kind() != io::ErrorKind::Interrupted => return Err(e),
+            _ => {}
+        }
+        if let Some(e) = stream.take_error()? {
+            return Err(e);
+        }
+        match stream.peer_addr() {
+            Ok(_) => break,
+            Err(e) if e.kind() != io::ErrorKind::NotConnected => return Err(e),
+            Err(_) if Instant::now() >= until => return Err(io::ErrorKind::TimedOut.into()),
+            Err(_) => {}
+        }
+    }
+    poll.registry().deregister(&mut stream)?;
+    let stream = TcpStream::from(stream);
+    stream.set_nonblocking(false)?;
+    Ok(stream)
 }
 
 fn exchange(mut stream: impl Read + Write, head: &str, body: &[u8], answer: &mut Vec<u8>) -> io::Result<()> {
@@ -230,6 +280,7 @@ fn bad(reason: &str) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
 
     #[test]
     fn a_silent_server_costs_no_more_than_the_patience() {
@@ -241,11 +292,53 @@ mod tests {
         std::thread::scope(|scope| {
             let waiting = scope.spawn(|| ask(Duration::from_secs(600)));
             unwanted.store(true, Ordering::Release);
-            assert_eq!(waiting.join().unwrap(), io::ErrorKind::Interrupted);
+            assert_eq!(waiting.join().unwrap(), io::ErrorKind::ConnectionAborted);
         });
         unwanted.store(false, Ordering::Release);
         let with_space = post_json(&base, "/x", Some("a b"), b"{}", Duration::from_secs(1), &unwanted);
         assert_eq!(with_space.unwrap_err().kind(), io::ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn a_request_that_waits_for_its_answer_can_be_given_up() {
+        let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let authority = server.local_addr().unwrap().to_string();
+        for scheme in ["http", "https"] {
+            let base = ServerUrl::parse(&format!("{scheme}://{authority}")).unwrap();
+            let unwanted = Arc::new(AtomicBool::new(false));
+            let (ended, end) = sync_channel(1);
+            let asked = unwanted.clone();
+            // Not in a scope: a test that fails must not wait for it.
+            std::thread::spawn(move || {
+                let answer = post_json(&base, "/x", None, b"{}", Duration::from_secs(600), &asked);
+                let _ = ended.send(answer.unwrap_err().kind());
+            });
+            // What comes first has been written whole, so that the client reads by now.
+            let (mut stream, _) = server.accept().unwrap();
+            let mut first = [0; 5];
+            stream.read_exact(&mut first).unwrap();
+            std::thread::sleep(2 * LOOK_EVERY);
+            unwanted.store(true, Ordering::Release);
+            assert_eq!(end.recv_timeout(Duration::from_secs(60)), Ok(io::ErrorKind::ConnectionAborted), "{scheme}");
+        }
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_request_that_waits_for_its_connection_can_be_given_up() {
+        let silent = crate::silent::Silent::new();
+        let base = ServerUrl::parse(&format!("http://{}", silent.address)).unwrap();
+        let unwanted = AtomicBool::new(false);
+        let patience = Patience { until: Instant::now() + Duration::from_millis(200), unwanted: Some(&unwanted) };
+        let kind = |patience: &Patience<'_>| connect(&base, patience).unwrap_err().kind();
+        assert_eq!(kind(&patience), io::ErrorKind::TimedOut);
+        let patience = Patience { until: Instant::now() + Duration::from_secs(600), ..patience };
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| kind(&patience));
+            std::thread::sleep(2 * LOOK_EVERY);
+            unwanted.store(true, Ordering::Release);
+            assert_eq!(waiting.join().unwrap(), io::ErrorKind::ConnectionAborted);
+        });
     }
 
     #[test]

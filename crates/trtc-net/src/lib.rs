@@ -7,6 +7,9 @@ pub mod driver;
 mod found;
 mod frames;
 pub mod http;
+mod lookup;
+#[cfg(all(test, target_os = "linux"))]
+mod silent;
 mod streams;
 pub mod tls;
 pub mod url;

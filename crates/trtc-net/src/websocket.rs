@@ -1,5 +1,6 @@
 //! A client WebSocket that never blocks: driven by readiness events and a deadline. Names are resolved on a short-lived thread,
 //! because the system's resolver knows no other way.
+use crate::lookup;
 use crate::tls::Stream;
 use crate::url::ServerUrl;
 use mio::net::TcpStream;
@@ -8,7 +9,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tungstenite::Message;
 use tungstenite::client::IntoClientRequest;
@@ -55,25 +55,19 @@ pub struct WebSocket {
 
 enum State {
     Resolving(Receiver<io::Result<Vec<SocketAddr>>>),
-    Connecting(TcpStream, Vec<SocketAddr>),
+    /// To one address, until then; the others have their turn after it.
+    Connecting(TcpStream, Vec<SocketAddr>, Instant),
     Handshaking(MidHandshake<ClientHandshake<Stream>>),
     Open(Box<tungstenite::WebSocket<Stream>>),
     Over,
 }
 
 impl WebSocket {
-    /// Starts. The resolver thread, if one was needed, is put into `threads`, so that somebody joins it.
+    /// Starts.
     ///
     /// # Errors
     /// A sentence when the URL or the token cannot stand in a request.
-    pub fn open(
-        base: &ServerUrl,
-        url: &str,
-        token: &str,
-        now: Instant,
-        waker: &Arc<Waker>,
-        threads: &mut Vec<JoinHandle<()>>,
-    ) -> Result<Self, String> {
+    pub fn open(base: &ServerUrl, url: &str, token: &str, now: Instant, waker: &Arc<Waker>) -> Result<Self, String> {
         let mut request = url.into_client_request().map_err(|e| e.to_string())?;
         let bearer =
             format!("Bearer {token}").parse().map_err(|_| "the token has characters that no HTTP header may have")?;
@@ -83,11 +77,11 @@ impl WebSocket {
             let _ = sender.send(base.resolve());
         } else {
             let (base, waker) = (base.clone(), waker.clone());
-            let resolver = std::thread::Builder::new().name("trtc-resolve".into()).spawn(move || {
+            let started = lookup::start(move || {
                 let _ = sender.send(base.resolve());
                 let _ = waker.wake();
             });
-            threads.push(resolver.map_err(|e| e.to_string())?);
+            started.map_err(|e| e.to_string())?;
         }
         Ok(Self {
             url: base.clone(),
@@ -102,12 +96,15 @@ impl WebSocket {
     /// When [`Self::drive`] must be called even without an event.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        self.deadline
+        match &self.state {
+            State::Connecting(_, rest, until) if !rest.is_empty() => Some(*until),
+            _ => self.deadline,
+        }
     }
 
     /// Does what can be done without waiting. Call after an event of `token`, after [`Self::send`], and at the deadline.
     pub fn drive(&mut self, now: Instant, registry: &Registry, token: Token, told: &mut dyn FnMut(Progress)) {
-        if let Err(progress) = self.steps(registry, token, told) {
+        if let Err(progress) = self.steps(now, registry, token, told) {
             self.finish(registry);
             told(progress);
         } else if self.deadline.is_some_and(|deadline| deadline <= now) {
@@ -142,18 +139,24 @@ impl WebSocket {
     fn finish(&mut self, registry: &Registry) {
         self.deadline = None;
         match std::mem::replace(&mut self.state, State::Over) {
-            State::Connecting(mut stream, _) => drop(registry.deregister(&mut stream)),
+            State::Connecting(mut stream, ..) => drop(registry.deregister(&mut stream)),
             State::Handshaking(mut handshake) => drop(registry.deregister(handshake.get_mut().get_mut().tcp())),
             State::Open(mut socket) => drop(registry.deregister(socket.get_mut().tcp())),
             State::Resolving(_) | State::Over => {}
         }
     }
 
-    fn steps(&mut self, registry: &Registry, token: Token, told: &mut dyn FnMut(Progress)) -> Result<(), Progress> {
+    fn steps(
+        &mut self,
+        now: Instant,
+        registry: &Registry,
+        token: Token,
+        told: &mut dyn FnMut(Progress),
+    ) -> Result<(), Progress> {
         loop {
             match std::mem::replace(&mut self.state, State::Over) {
                 State::Resolving(receiver) => match receiver.try_recv() {
-                    Ok(Ok(addresses)) => self.connect(addresses, registry, token)?,
+                    Ok(Ok(addresses)) => self.connect(now, addresses, registry, token)?,
                     Ok(Err(e)) => return Err(failed(&format!("{}: {e}", self.url.host))),
                     Err(TryRecvError::Disconnected) => return Err(failed("the resolver thread died")),
                     Err(TryRecvError::Empty) => {
@@ -161,15 +164,18 @@ impl WebSocket {
                         return Ok(());
                     }
                 },
-                State::Connecting(mut stream, rest) => {
+                State::Connecting(mut stream, rest, until) => {
                     let error = match (stream.take_error(), stream.peer_addr()) {
                         (Ok(None), Ok(_)) => {
                             self.state = self.handshake(stream)?;
                             continue;
                         }
                         (Ok(None), Err(e)) if e.kind() == io::ErrorKind::NotConnected => {
-                            self.state = State::Connecting(stream, rest);
-                            return Ok(());
+                            if rest.is_empty() || now < until {
+                                self.state = State::Connecting(stream, rest, until);
+                                return Ok(());
+                            }
+                            io::ErrorKind::TimedOut.into()
                         }
                         (Ok(Some(e)) | Err(e), _) | (_, Err(e)) => e,
                     };
@@ -177,7 +183,7 @@ impl WebSocket {
                     if rest.is_empty() {
                         return Err(failed(&format!("{}: {error}", self.url.authority())));
                     }
-                    self.connect(rest, registry, token)?;
+                    self.connect(now, rest, registry, token)?;
                 }
                 State::Handshaking(handshake) => match handshake.handshake() {
                     Ok((socket, _)) => {
@@ -203,17 +209,33 @@ impl WebSocket {
         }
     }
 
-    fn connect(&mut self, mut addresses: Vec<SocketAddr>, registry: &Registry, token: Token) -> Result<(), Progress> {
-        if addresses.is_empty() {
-            return Err(failed(&format!("{} has no address", self.url.host)));
+    /// To the first address that takes a connection; each may have its share of the time that is left.
+    fn connect(
+        &mut self,
+        now: Instant,
+        addresses: Vec<SocketAddr>,
+        registry: &Registry,
+        token: Token,
+    ) -> Result<(), Progress> {
+        let mut last = failed(&format!("{} has no address", self.url.host));
+        let mut rest = addresses.into_iter();
+        while let Some(address) = rest.next() {
+            let mut stream = match TcpStream::connect(address) {
+                Ok(stream) => stream,
+                Err(e) => {
+                    last = failed(&format!("{address}: {e}"));
+                    continue;
+                }
+            };
+            registry
+                .register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)
+                .map_err(|e| failed(&e.to_string()))?;
+            let left = self.deadline.map_or(OPEN_TIMEOUT, |deadline| deadline.saturating_duration_since(now));
+            let until = now + left / (1 + u32::try_from(rest.len()).unwrap_or(u32::MAX - 1));
+            self.state = State::Connecting(stream, rest.collect(), until);
+            return Ok(());
         }
-        let first = addresses.remove(0);
-        let mut stream = TcpStream::connect(first).map_err(|e| failed(&format!("{first}: {e}")))?;
-        registry
-            .register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)
-            .map_err(|e| failed(&e.to_string()))?;
-        self.state = State::Connecting(stream, addresses);
-        Ok(())
+        Err(last)
     }
 
     fn handshake(&self, stream: TcpStream) -> Result<State, Progress> {
@@ -291,5 +313,52 @@ mod tests {
         assert_eq!(redacted(&format!("invalid token: {}", &token[..30]), token), "invalid token: <token>");
         assert_eq!(redacted("no room name", token), "no room name");
         assert_eq!(redacted("short", "t"), "short");
+    }
+
+    /// Drives at that many seconds until something can be told; every event is taken.
+    fn outcome(addresses: Vec<SocketAddr>, seconds: &[u64]) -> String {
+        let mut poll = mio::Poll::new().unwrap();
+        let waker = Arc::new(Waker::new(poll.registry(), Token(9)).unwrap());
+        let (base, start) = (ServerUrl::parse("http://127.0.0.1:1").unwrap(), Instant::now());
+        let mut socket = WebSocket::open(&base, &base.websocket("/"), "t", start, &waker).unwrap();
+        let (sender, receiver) = sync_channel(1);
+        sender.send(Ok(addresses)).unwrap();
+        socket.state = State::Resolving(receiver);
+        let mut told = String::new();
+        for second in seconds {
+            let now = start + Duration::from_secs(*second);
+            // At most: an attempt that is refused, one that is taken, and the request.
+            for _ in 0..4 {
+                socket.drive(now, poll.registry(), Token(1), &mut |progress| match progress {
+                    Progress::Failed { status, body } => told = format!("{status:?} {body}"),
+                    _ => told = "else".into(),
+                });
+                let wait = if socket.deadline().is_some_and(|at| at <= now) { 0 } else { 200 };
+                poll.poll(&mut mio::Events::with_capacity(8), Some(Duration::from_millis(wait))).unwrap();
+            }
+        }
+        if matches!(socket.state, State::Handshaking(_)) { "handshake".into() } else { told }
+    }
+
+    #[test]
+    fn every_address_of_a_server_is_tried() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let taken = taken.local_addr().map(|at| (taken, at)).unwrap();
+        let refused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        // What no connection can be made to fails at once.
+        let broadcast: SocketAddr = "255.255.255.255:9".parse().unwrap();
+        assert_eq!(outcome(vec![broadcast, refused, taken.1], &[0]), "handshake");
+        assert!(outcome(vec![refused, broadcast], &[0]).starts_with("None 255.255.255.255:9: "));
+        assert_eq!(outcome(vec![], &[0]), "None 127.0.0.1 has no address");
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn an_address_that_never_answers_has_its_share_of_the_time() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let silent = crate::silent::Silent::new();
+        let addresses = vec![silent.address, taken.local_addr().unwrap()];
+        assert_eq!(outcome(addresses.clone(), &[0, 2]), "", "it has half of 5 s");
+        assert_eq!(outcome(addresses, &[0, 3]), "handshake");
     }
 }
