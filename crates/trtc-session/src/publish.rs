@@ -29,6 +29,11 @@ pub(crate) struct Publications {
 struct Publication {
     track: LocalTrack,
     state: State,
+    /// When the server was told of the present `muted`, in [`Session::millis`], until it is known to have heard.
+    mute_told: Option<i64>,
+    /// The host has withdrawn it before the server knew it. A server forgets what is announced only with its section, so it is offered
+    /// once.
+    withdrawn: bool,
 }
 
 #[derive(Debug)]
@@ -100,23 +105,69 @@ impl Session {
 
     /// Ends a publication.
     pub fn unpublish(&mut self, now: Instant, cid: &str) {
-        let Some(publication) = self.publications.tracks.remove(cid) else { return };
-        if matches!(publication.state, State::Published(_)) {
-            self.act(Action::RemoveTrack { cid: cid.to_owned() });
-            self.renegotiate(now, false);
+        let Some(publication) = self.publications.tracks.get_mut(cid) else { return };
+        match publication.state {
+            State::Requested(_) => publication.withdrawn = true,
+            State::Waiting | State::Published(_) => self.remove_track(now, cid),
         }
     }
 
     /// Mutes or unmutes a local track. The host stops sending by itself.
-    pub fn set_muted(&mut self, _now: Instant, cid: &str, muted: bool) {
+    pub fn set_muted(&mut self, now: Instant, cid: &str, muted: bool) {
         let Some(publication) = self.publications.tracks.get_mut(cid) else { return };
         publication.track.muted = muted;
         if let State::Published(info) = &mut publication.state
             && info.muted != muted
         {
             info.muted = muted;
-            let sid = info.sid.clone();
-            self.request(Request::Mute(lk::MuteTrackRequest { sid, muted }));
+            self.tell_muted(now, cid);
+        }
+    }
+
+    fn tell_muted(&mut self, now: Instant, cid: &str) {
+        let told = self.millis(now);
+        let Some(publication) = self.publications.tracks.get_mut(cid) else { return };
+        let State::Published(info) = &publication.state else { return };
+        publication.mute_told = Some(told);
+        let (sid, muted) = (info.sid.clone(), info.muted);
+        self.request(Request::Mute(lk::MuteTrackRequest { sid, muted }));
+    }
+
+    /// The answer to a ping of then: what was sent before it has arrived.
+    pub(crate) fn mutes_arrived(&mut self, ping_millis: i64) {
+        for publication in self.publications.tracks.values_mut() {
+            publication.mute_told.take_if(|told| *told < ping_millis);
+        }
+    }
+
+    /// What may have gone into a dead connection. The rest is left alone: meanwhile the server may have muted it by itself.
+    pub(crate) fn resend_mutes(&mut self, now: Instant) {
+        let told = self.publications.tracks.iter().filter(|(_, p)| p.mute_told.is_some());
+        let cids: Vec<String> = told.map(|(cid, _)| cid.clone()).collect();
+        cids.iter().for_each(|cid| self.tell_muted(now, cid));
+    }
+
+    fn remove_track(&mut self, now: Instant, cid: &str) {
+        let Some(publication) = self.publications.tracks.remove(cid) else { return };
+        self.act(Action::RemoveTrack { cid: cid.to_owned() });
+        if matches!(publication.state, State::Published(_)) {
+            self.renegotiate(now, false);
+        }
+    }
+
+    /// Removes what the host does not want any more, as far as `done` with it.
+    fn remove_withdrawn(&mut self, now: Instant, done: impl Fn(&State) -> bool) {
+        let over = self.publications.tracks.iter().filter(|(_, p)| p.withdrawn && done(&p.state));
+        let cids: Vec<String> = over.map(|(cid, _)| cid.clone()).collect();
+        cids.iter().for_each(|cid| self.remove_track(now, cid));
+    }
+
+    /// The track could not be published.
+    fn track_failed(&mut self, now: Instant, cid: String, error: Error) {
+        let withdrawn = self.publications.tracks.get(&cid).is_some_and(|p| p.withdrawn);
+        self.remove_track(now, &cid);
+        if !withdrawn {
+            self.tell(Event::LocalTrackFailed { cid, error });
         }
     }
 
@@ -138,7 +189,8 @@ impl Session {
             return Err(Error::invalid(format!("at most {TRACKS_MAX} tracks can be published")));
         }
         let cid = track.cid.clone();
-        self.publications.tracks.insert(cid.clone(), Publication { track, state: State::Waiting });
+        let publication = Publication { track, state: State::Waiting, mute_told: None, withdrawn: false };
+        self.publications.tracks.insert(cid.clone(), publication);
         if self.phase.is_signalling() {
             self.add_track(now, &cid);
         }
@@ -147,7 +199,10 @@ impl Session {
 
     /// Tells the server about the tracks it does not know; after a full reconnect that is all of them.
     pub(crate) fn resend_tracks(&mut self, now: Instant, all: bool) {
-        let unknown = |p: &Publication| all || !matches!(p.state, State::Published(_));
+        if all {
+            self.remove_withdrawn(now, |_| true);
+        }
+        let unknown = |p: &Publication| all || !(p.withdrawn || matches!(p.state, State::Published(_)));
         let tracks = self.publications.tracks.iter().filter(|(_, p)| unknown(p));
         let cids: Vec<String> = tracks.map(|(cid, _)| cid.clone()).collect();
         cids.iter().for_each(|cid| self.add_track(now, cid));
@@ -200,6 +255,8 @@ impl Session {
         self.act(Action::AcceptAnswer { sdp: answer.sdp });
         if let Some(ice_restart) = self.publications.again.take() {
             self.renegotiate(now, ice_restart);
+        } else {
+            self.remove_withdrawn(now, |state| matches!(state, State::Published(_)));
         }
     }
 
@@ -216,10 +273,13 @@ impl Session {
             return;
         }
         publication.state = State::Published(Box::new(lk::TrackInfo { muted, ..info }));
+        let withdrawn = publication.withdrawn;
         self.act(Action::AddTrack { cid: cid.clone(), sid: sid.clone() });
-        self.tell(Event::LocalTrackPublished { cid, sid: sid.clone() });
+        if !withdrawn {
+            self.tell(Event::LocalTrackPublished { cid: cid.clone(), sid });
+        }
         if was_muted != muted {
-            self.request(Request::Mute(lk::MuteTrackRequest { sid, muted }));
+            self.tell_muted(now, &cid);
         }
         self.renegotiate(now, false);
     }
@@ -227,11 +287,7 @@ impl Session {
     /// The server removed a track of ours, for example with the right to publish.
     pub(crate) fn track_unpublished(&mut self, now: Instant, sid: &str) {
         let Some(cid) = self.publications.by_sid(sid) else { return };
-        self.publications.tracks.remove(&cid);
-        self.act(Action::RemoveTrack { cid: cid.clone() });
-        self.renegotiate(now, false);
-        let error = Error::new(Code::REFUSED, "the server removed the track");
-        self.tell(Event::LocalTrackFailed { cid, error });
+        self.track_failed(now, cid, Error::new(Code::REFUSED, "the server removed the track"));
     }
 
     pub(crate) fn muted_by_server(&mut self, sid: &str, muted: bool) {
@@ -240,6 +296,7 @@ impl Session {
         if let State::Published(info) = &mut publication.state {
             info.muted = muted;
         }
+        publication.mute_told = None;
         if publication.track.muted != muted {
             publication.track.muted = muted;
             self.tell(Event::LocalTrackMuted { cid, muted });
@@ -265,7 +322,7 @@ impl Session {
         self.tell(Event::LocalLayersWanted { cid, wanted });
     }
 
-    pub(crate) fn request_answered(&mut self, _now: Instant, response: lk::RequestResponse) {
+    pub(crate) fn request_answered(&mut self, now: Instant, response: lk::RequestResponse) {
         use request_response::{Reason, Request as Asked};
         let reason = response.reason();
         let Some(Asked::AddTrack(asked)) = response.request else { return };
@@ -285,8 +342,7 @@ impl Session {
         };
         let text = if response.message.is_empty() { format!("{reason:?}") } else { response.message };
         let error = Error::new(code, format!("the server refused the track: {text}"));
-        self.publications.tracks.remove(&asked.cid);
-        self.tell(Event::LocalTrackFailed { cid: asked.cid, error });
+        self.track_failed(now, asked.cid, error);
     }
 
     pub(crate) fn tick_publications(&mut self, now: Instant) {
@@ -299,11 +355,11 @@ impl Session {
                 if let Some(publication) = self.publications.tracks.get_mut(&cid) {
                     publication.state = State::Waiting;
                 }
+                self.remove_withdrawn(now, |state| matches!(state, State::Waiting));
                 continue;
             }
-            self.publications.tracks.remove(&cid);
             let error = Error::new(Code::REQUEST_SERVER_TIMEOUT, "the server did not answer to the new track");
-            self.tell(Event::LocalTrackFailed { cid, error });
+            self.track_failed(now, cid, error);
         }
         if matches!(self.publications.offer, Offer::Sent { until, .. } if until <= now) {
             self.publications.offer = Offer::None;
@@ -316,6 +372,7 @@ impl Session {
     fn add_track(&mut self, now: Instant, cid: &str) {
         let Some(publication) = self.publications.tracks.get_mut(cid) else { return };
         publication.state = State::Requested(now + PUBLISH_TIMEOUT);
+        publication.mute_told = None;
         let request = add_track_request(&publication.track);
         self.request(Request::AddTrack(request));
     }

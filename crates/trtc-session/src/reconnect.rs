@@ -239,6 +239,10 @@ impl Session {
         self.renegotiate_after_resume(now);
         self.resend_tracks(now, false);
         self.send_held();
+        // What the server was told last may have gone into a connection that was dead already.
+        self.resend_mutes(now);
+        self.resend_settings();
+        self.resend_attributes();
         self.replay_data_after(last_message_seq);
         if self.transports_are_up() {
             self.came_up(now);

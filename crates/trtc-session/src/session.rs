@@ -47,6 +47,8 @@ pub struct Session {
     pub(crate) last_answer: Option<lk::SessionDescription>,
     pub(crate) last_offer: Option<lk::SessionDescription>,
     held: VecDeque<Request>,
+    /// Attributes that the host has set since the first join; an empty value deletes one.
+    attributes: BTreeMap<String, String>,
     pub(crate) counters: Counters,
 }
 
@@ -117,6 +119,7 @@ impl Session {
             last_answer: None,
             last_offer: None,
             held: VecDeque::new(),
+            attributes: BTreeMap::new(),
             counters: Counters::default(),
         }
     }
@@ -199,9 +202,18 @@ impl Session {
         }
     }
 
-    /// Sets attributes of the own participant; an empty value deletes. The server refuses without the right to do so.
+    /// Sets attributes of the own participant; an empty value deletes. The server refuses without the right to do so. They are set
+    /// again after every reconnect, since a new membership starts with those of the token.
     pub fn set_attributes(&mut self, _now: Instant, attributes: BTreeMap<String, String>) {
+        self.attributes.extend(attributes.clone());
         self.request(Request::UpdateMetadata(lk::UpdateParticipantMetadata { attributes, ..Default::default() }));
+    }
+
+    pub(crate) fn resend_attributes(&mut self) {
+        if !self.attributes.is_empty() {
+            let attributes = self.attributes.clone();
+            self.request(Request::UpdateMetadata(lk::UpdateParticipantMetadata { attributes, ..Default::default() }));
+        }
     }
 
     /// Leaves. `Event::Left` with reason 0 follows, and nothing after it. While the connection is being restored the server is still
@@ -293,8 +305,17 @@ impl Session {
         if self.phase.is_signalling() {
             self.act(Action::SendSignal(SignalRequest::frame(message)));
         } else if self.attempt.resumes() && self.held.len() < HELD_SIGNALS_MAX {
-            // Descriptions and candidates of a broken connection are stale by then.
-            if !matches!(message, Request::Offer(_) | Request::Answer(_) | Request::Trickle(_)) {
+            // Descriptions and candidates of a broken connection are stale by then; the others are told anew from what is known.
+            let kept = !matches!(
+                message,
+                Request::Offer(_)
+                    | Request::Answer(_)
+                    | Request::Trickle(_)
+                    | Request::Mute(_)
+                    | Request::TrackSetting(_)
+                    | Request::UpdateMetadata(_)
+            );
+            if kept {
                 self.held.push_back(message);
             }
         } else {

@@ -55,6 +55,7 @@ impl Session {
             Response::SubscribedQualityUpdate(update) => self.qualities_wanted(&update),
             Response::ConnectionQuality(update) => self.connections_rated(&update),
             Response::PongResp(pong) => {
+                self.mutes_arrived(pong.last_ping_timestamp);
                 let sent = u64::try_from(self.millis(now).saturating_sub(pong.last_ping_timestamp));
                 if let Some(ms) = sent.ok().filter(|ms| *ms <= 60_000 && pong.last_ping_timestamp > 0) {
                     self.ping.rtt = Some(Duration::from_millis(ms));
@@ -93,6 +94,7 @@ impl Session {
             // Without a server offer, the connection stands or falls with ours.
             self.renegotiate(now, false);
         }
+        self.resend_attributes();
         self.resend_tracks(now, true);
     }
 
@@ -107,6 +109,11 @@ impl Session {
                 participant_tracks: Vec::new(),
             }));
         }
+        self.resend_settings();
+    }
+
+    /// How the tracks are shown.
+    pub(crate) fn resend_settings(&mut self) {
         for settings in self.roster.settings() {
             self.request(signal_request::Message::TrackSetting(settings));
         }

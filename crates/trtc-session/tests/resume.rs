@@ -148,6 +148,105 @@ fn a_server_out_of_reach_holds_nobody_for_long() {
     assert!(rig.session.is_over() && rig.take_sent().is_empty() && rig.take_events().is_empty());
 }
 
+/// What is lost without a word: the socket is dead when it is said, and nobody knows yet.
+#[test]
+fn what_went_into_a_dead_socket_is_said_again_by_a_resume() {
+    let mut rig = talking();
+    for cid in ["a", "b"] {
+        rig.with(|s, now| s.publish(now, track(cid))).unwrap();
+        rig.say(published(cid, &format!("TR_{cid}")));
+    }
+    let bob = lk::ParticipantInfo {
+        sid: "PA_bob".into(),
+        identity: "bob".into(),
+        tracks: vec![lk::TrackInfo { sid: "TR_bob".into(), r#type: 1, ..Default::default() }],
+        version: 1,
+        ..Default::default()
+    };
+    rig.say(Response::Update(lk::ParticipantUpdate { participants: vec![bob] }));
+    // This one is heard: the server answers to a later ping.
+    rig.with(|s, now| s.set_muted(now, "b", true));
+    rig.pass(5_000);
+    let ping = rig.take_sent().into_iter().rev().find_map(|r| if let Request::PingReq(p) = r { Some(p) } else { None });
+    let last_ping_timestamp = ping.unwrap().timestamp;
+    rig.say(Response::PongResp(lk::Pong { last_ping_timestamp, timestamp: 1 }));
+    rig.with(|s, now| {
+        s.set_muted(now, "a", true);
+        s.track_settings(now, "TR_bob", trtc_session::TrackSettings { width: 320, ..Default::default() });
+        s.set_attributes(now, [("k".to_owned(), "v".to_owned())].into());
+    });
+    assert_eq!(rig.take_sent().len(), 3);
+    rig.with(|s, now| s.socket_closed(now));
+    rig.open();
+    rig.say(reconnected(1));
+    let sent = rig.take_sent();
+    let mutes = sent.iter().filter_map(|r| if let Request::Mute(m) = r { Some((&m.sid[..], m.muted)) } else { None });
+    assert_eq!(mutes.collect::<Vec<_>>(), [("TR_a", true)], "the server may have muted the other by itself");
+    let shown = |r: &Request| matches!(r, Request::TrackSetting(s) if s.width == 320 && s.track_sids == ["TR_bob"]);
+    assert_eq!(sent.iter().filter(|r| shown(r)).count(), 1, "{sent:?}");
+    let attributes = |r: &Request| matches!(r, Request::UpdateMetadata(m) if m.attributes["k"] == "v");
+    assert_eq!(sent.iter().filter(|r| attributes(r)).count(), 1, "{sent:?}");
+    assert!(matches!(sent[0], Request::SyncState(_)));
+
+    // A new membership has the attributes of the token, and the tracks as they are announced.
+    let action = lk::leave_request::Action::Reconnect as i32;
+    rig.say(Response::Leave(lk::LeaveRequest { action, ..Default::default() }));
+    rig.pass(1_000);
+    rig.open();
+    rig.take_sent();
+    rig.say(Response::Join(join(&[])));
+    let sent = rig.take_sent();
+    assert_eq!(sent.iter().filter(|r| attributes(r)).count(), 1, "{sent:?}");
+    assert_eq!(sent.iter().filter(|r| matches!(r, Request::AddTrack(t) if t.muted)).count(), 2, "{sent:?}");
+}
+
+/// A server forgets an announced track with its section, and only then.
+#[test]
+fn a_track_withdrawn_before_it_has_a_sid_does_not_stay_at_the_server() {
+    let mut rig = talking();
+    rig.with(|s, now| s.publish(now, track("a"))).unwrap();
+    rig.with(|s, now| s.unpublish(now, "a"));
+    assert!(rig.take_log().is_empty());
+    rig.say(published("a", "TR_a"));
+    assert_eq!(rig.take_log(), ["add a TR_a", "create offer"]);
+    rig.say(Response::Answer(sdp("answer", 0)));
+    assert_eq!(rig.take_log(), ["accept answer", "remove a", "create offer"]);
+    rig.say(Response::Answer(sdp("answer", 0)));
+    assert_eq!(rig.take_log(), ["accept answer"]);
+    assert!(rig.take_events().is_empty(), "the host does not want to hear of it");
+
+    // Refused, or never answered: nothing is left of it either.
+    for refused in [true, false] {
+        rig.with(|s, now| s.publish(now, track("a"))).unwrap();
+        rig.with(|s, now| s.unpublish(now, "a"));
+        let asked = rig.take_sent().into_iter().find_map(|r| if let Request::AddTrack(t) = r { Some(t) } else { None });
+        if refused {
+            let request = asked.map(lk::request_response::Request::AddTrack);
+            let reason = lk::request_response::Reason::NotAllowed as i32;
+            rig.say(Response::RequestResponse(lk::RequestResponse { reason, request, ..Default::default() }));
+        } else {
+            (0..3).for_each(|_| {
+                rig.pass(4_000);
+                rig.say(Response::Pong(1));
+            });
+        }
+        assert_eq!(rig.take_log(), ["remove a"]);
+        assert!(rig.take_events().is_empty());
+    }
+
+    // A new membership is not told of it.
+    rig.with(|s, now| s.publish(now, track("a"))).unwrap();
+    rig.with(|s, now| s.unpublish(now, "a"));
+    let action = lk::leave_request::Action::Reconnect as i32;
+    rig.say(Response::Leave(lk::LeaveRequest { action, ..Default::default() }));
+    rig.pass(1_000);
+    rig.open();
+    rig.take_sent();
+    rig.say(Response::Join(join(&[])));
+    assert!(!rig.take_sent().iter().any(|r| matches!(r, Request::AddTrack(_))));
+    assert!(rig.take_log().contains(&"remove a".to_owned()));
+}
+
 #[test]
 fn what_waits_is_bounded_and_refused_beyond() {
     let mut rig = talking();
