@@ -64,6 +64,7 @@ pub struct Setting {
 pub struct Track {
     pub cid: String,
     pub info: TrackInfo,
+    pub announced: Instant,
     /// Its media arrived, or it is muted and negotiated; until then others do not know of it.
     pub started: bool,
     /// Its publisher was told of the first subscriber.
@@ -170,7 +171,7 @@ impl Member {
 
 impl Track {
     /// From the client's announcement.
-    pub fn announced(request: &AddTrackRequest, sid: String) -> Self {
+    pub fn announced(request: &AddTrackRequest, sid: String, announced: Instant) -> Self {
         let audio = request.r#type() == TrackType::Audio;
         let stream =
             if request.stream.is_empty() { stream(request.source()).to_owned() } else { request.stream.clone() };
@@ -209,7 +210,15 @@ impl Track {
             packet_trailer_features: request.packet_trailer_features.clone(),
             ..TrackInfo::default()
         };
-        Self { cid: request.cid.clone(), info, started: false, heard: false, demand: Demand::default(), speech: 0 }
+        Self {
+            cid: request.cid.clone(),
+            info,
+            announced,
+            started: false,
+            heard: false,
+            demand: Demand::default(),
+            speech: 0,
+        }
     }
 
     /// Its media arrived.

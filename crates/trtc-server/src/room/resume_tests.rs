@@ -6,7 +6,9 @@ use std::time::Duration;
 use trtc_proto::livekit::leave_request::Action;
 use trtc_proto::livekit::participant_info::State;
 use trtc_proto::livekit::signal_response::Message as Tell;
-use trtc_proto::livekit::{DisconnectReason, ParticipantInfo, SignalRequest, signal_request};
+use trtc_proto::livekit::{
+    AddTrackRequest, DisconnectReason, ParticipantInfo, SignalRequest, TrackSource, TrackType, signal_request,
+};
 
 impl Rig {
     /// States of somebody as told to another member, in order, with their versions.
@@ -136,4 +138,28 @@ async fn hostile_comebacks_change_nothing() {
     rig.pass(2 * S);
     assert!(rig.resume("ann", &mut ann));
     assert!(!left(&rig.seen(&bob, "ann").await));
+}
+
+#[tokio::test]
+async fn an_announced_sub_stream_without_media_keeps_its_place_for_a_while() {
+    let mut rig = Rig::new();
+    let (ann, bob) = (rig.join(1, "ann").await, rig.join(2, "bob").await);
+    let mut cid = 0;
+    let mut announce = |rig: &mut Rig, seat: &Seat| {
+        cid += 1;
+        let (r#type, source) = (TrackType::Video.into(), TrackSource::ScreenShare.into());
+        let track = AddTrackRequest { cid: cid.to_string(), r#type, source, ..Default::default() };
+        let message = Some(signal_request::Message::AddTrack(track));
+        rig.room.handle(rig.now, RoomInput::Signal(seat.wire, Box::new(SignalRequest { message })));
+        rig.room.members[&seat.wire.member].tracks.iter().any(|t| t.cid == cid.to_string())
+    };
+    assert!(announce(&mut rig, &ann));
+    assert!(!announce(&mut rig, &bob), "taken");
+    assert!(announce(&mut rig, &ann), "by the member itself, whose next offer ends the first");
+    rig.pass(31 * S);
+    assert!(announce(&mut rig, &bob), "nothing has come of it");
+    let sid = rig.room.members[&2].tracks[0].info.sid.clone();
+    rig.media(2, MediaEvent::TrackStarted { sid, codec_mime: "video/H264".into() });
+    rig.pass(31 * S);
+    assert!(!announce(&mut rig, &ann), "with media it is held");
 }

@@ -6,6 +6,7 @@ use super::state::Room;
 use crate::ids;
 use crate::media::{MediaCommand, MemberKey};
 use crate::metrics::Metrics;
+use std::time::Duration;
 use trtc_proto::livekit::request_response::{Reason, Request};
 use trtc_proto::livekit::signal_response::Message;
 use trtc_proto::livekit::{
@@ -19,6 +20,8 @@ const TRACKS_MAX: usize = 32;
 /// Wishes about tracks that a member may leave behind.
 const WANTED_MAX: usize = 10_000;
 const TEXT_MAX_BYTES: usize = 256;
+/// How long an announced sub stream without media keeps the room's place from others.
+const UNSTARTED_HOLDS: Duration = Duration::from_secs(30);
 
 impl Room {
     pub(super) fn add_track(&mut self, key: MemberKey, request: AddTrackRequest) {
@@ -28,7 +31,7 @@ impl Room {
         let Some(member) = self.members.get_mut(&key) else { return };
         Metrics::add(&self.shared.metrics.tracks_announced);
         let sid = ids::track_sid(request.r#type(), request.source());
-        let track = Track::announced(&request, sid.clone());
+        let track = Track::announced(&request, sid.clone(), self.now);
         let published = TrackPublishedResponse { cid: request.cid.clone(), track: Some(track.info.clone()) };
         member.tracks.push(track);
         let kind = if request.r#type() == TrackType::Video { MediaKind::Video } else { MediaKind::Audio };
@@ -73,8 +76,11 @@ impl Room {
             return no(Reason::NotAllowed, "a member may publish at most 32 tracks");
         }
         if source == TrackSource::ScreenShare {
-            let taken = |t: &Track| t.info.source() == TrackSource::ScreenShare;
-            if let Some(owner) = self.members.values().find(|m| m.tracks.iter().any(taken)) {
+            // Not by the member itself, which announces another before the offer that ends the first.
+            let holds = |t: &Track| t.started || self.now.saturating_duration_since(t.announced) < UNSTARTED_HOLDS;
+            let taken = |t: &Track| t.info.source() == TrackSource::ScreenShare && holds(t);
+            let mut others = self.members.iter().filter(|(other, _)| **other != key).map(|(_, m)| m);
+            if let Some(owner) = others.find(|m| m.tracks.iter().any(taken)) {
                 let text = format!("the sub stream of the room is taken by {}", owner.identity());
                 return Some((Reason::LimitExceeded, text));
             }
