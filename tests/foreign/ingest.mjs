@@ -1,4 +1,6 @@
-// A WHIP publisher of its own making in headless Chromium (two layers, an ICE restart by PATCH) and livekit-client beside it.
+// A WHIP publisher of its own making in headless Chromium (three layers, an ICE restart by PATCH) and livekit-client beside it.
+// 960x540 is the smallest picture of which libwebrtc sends three layers, at 640x360 the third never comes (video/config/simulcast.cc;
+// said by ExWebRTC's guides/advanced/simulcast.md too).
 // Arguments: JSON {modules, page, whip, url, tokens: {whip, watch}}. Prints one JSON object a line.
 import { args, callPage, launchForCalls, say, sleep } from './chromium.mjs';
 
@@ -6,12 +8,12 @@ const browser = await launchForCalls('--use-fake-ui-for-media-stream', '--use-fa
 
 const publisher = await callPage(browser, { name: 'publisher' });
 say('created', await publisher.evaluate(async ({ whip, token }) => {
-  const stream = await navigator.mediaDevices.getUserMedia({ audio: true, video: { width: 640, height: 360, frameRate: 30 } });
+  const stream = await navigator.mediaDevices.getUserMedia({ audio: true, video: { width: 960, height: 540, frameRate: 15 } });
   const peer = new RTCPeerConnection();
   peer.addTransceiver(stream.getAudioTracks()[0], { direction: 'sendonly', streams: [stream] });
   const layer = (rid, scaleResolutionDownBy) => ({ rid, scaleResolutionDownBy });
   peer.addTransceiver(stream.getVideoTracks()[0], {
-    direction: 'sendonly', streams: [stream], sendEncodings: [layer('q', 4), layer('h', 2)],
+    direction: 'sendonly', streams: [stream], sendEncodings: [layer('q', 4), layer('h', 2), layer('f', 1)],
   });
   await peer.setLocalDescription();
   const post = await fetch(whip, {
@@ -20,7 +22,7 @@ say('created', await publisher.evaluate(async ({ whip, token }) => {
   const answer = await post.text();
   await peer.setRemoteDescription({ type: 'answer', sdp: answer });
   Object.assign(window, { peer, token, location_: new URL(post.headers.get('Location'), whip).href });
-  return { status: post.status, etag: post.headers.get('ETag'), simulcast: /a=simulcast:recv q;h/.test(answer) };
+  return { status: post.status, etag: post.headers.get('ETag'), simulcast: /a=simulcast:recv q;h;f/.test(answer) };
 }, { whip: args.whip, token: args.tokens.whip }));
 
 const watcher = await callPage(browser, { name: 'watcher', style: 'width:640px;height:360px' });
@@ -59,11 +61,11 @@ async function until(seconds, done) {
 
 const width = (wanted) => (s) => s.width === wanted;
 const quality = (wanted) => watcher.evaluate((q) => window.publication.setVideoQuality(window.LivekitClient.VideoQuality[q]), wanted);
-say('high', await until(40, (s) => width(320)(s) && s.frames > 20 && s.energy > 0));
+say('high', await until(40, (s) => width(960)(s) && s.frames > 20 && s.energy > 0));
 await quality('LOW');
-say('low', await until(30, width(160)));
+say('low', await until(30, width(240)));
 await quality('HIGH');
-say('back', await until(40, width(320)));
+say('back', await until(40, width(960)));
 
 say('restarted', await publisher.evaluate(async () => {
   const { peer, token } = window;

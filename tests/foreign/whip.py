@@ -204,7 +204,7 @@ def browser(checks, server):
 
 
 def ingest(checks, server):
-    """Chromium with a WHIP client of the test's own: two layers, an ICE restart; livekit-client watches it."""
+    """Chromium with a WHIP client of the test's own: three layers, an ICE restart; livekit-client watches it."""
     args = {
         "modules": str(pathlib.Path(os.environ["TRTC_NODE_MODULES"])), "page": server.http, "whip": f"{server.http}/whip/ingest", "url": server.url,
         "tokens": {"whip": server.token("ingest", "whip"), "watch": server.token("ingest", "watch")},
@@ -212,8 +212,8 @@ def ingest(checks, server):
     pages = Lines(["node", HERE / "ingest.mjs", json.dumps(args)], stderr=log_file("ingest"))
     said = lambda event: pages.wait(event, 90) or {}
     created, high = said("created"), said("high")
-    checks.that(created.get("status") == 201 and created.get("simulcast"), "Chromium publishes two layers by WHIP", created)
-    checks.that(high.get("ok") and high.get("layers") == 2, "livekit-client plays the highest layer and hears sound", high)
+    checks.that(created.get("status") == 201 and created.get("simulcast"), "Chromium publishes three layers by WHIP", created)
+    checks.that(high.get("ok") and high.get("layers") == 3, "livekit-client plays the highest layer and hears sound", high)
     checks.that(high.get("kind") == 1, "of an ingress (ParticipantKind 1)", high.get("kind"))
     checks.that(said("low").get("ok"), "LOW brings it the lowest layer", said("low"))
     checks.that(said("back").get("ok"), "HIGH the highest", said("back"))
