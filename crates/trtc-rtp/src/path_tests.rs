@@ -196,6 +196,46 @@ fn a_policer_is_seen_by_its_loss() {
     assert!((200_000.0..800_000.0).contains(&rig.estimate()), "{}", rig.estimate());
 }
 
+/// A still screen meets loss that has nothing to do with what it sends, then moves again.
+fn still_screen_after_loss() -> Rig {
+    let mut rig = Rig::new(5_000_000.0);
+    rig.run(10);
+    rig.wanted_bps = 60_000.0;
+    rig.run(20);
+    assert_eq!(rig.estimate_bps, None);
+    rig.loss = 0.3;
+    rig.run(6);
+    assert!(rig.estimate() < 150_000.0, "{}", rig.estimate());
+    rig.loss = 0.0;
+    rig
+}
+
+#[test]
+fn what_was_not_tried_when_loss_came_is_found_again_quickly() {
+    let mut rig = still_screen_after_loss();
+    rig.run(2);
+    rig.wanted_bps = 2_000_000.0;
+    rig.run(8);
+    assert!(rig.estimate() > 1_500_000.0, "{}", rig.estimate());
+    // Also while nothing is sent that could prove it.
+    let mut rig = still_screen_after_loss();
+    rig.run(10);
+    assert!(rig.estimate() > 1_500_000.0, "{}", rig.estimate());
+}
+
+#[test]
+fn what_is_no_more_there_after_loss_is_not_taken_for_granted() {
+    let mut rig = still_screen_after_loss();
+    rig.link_bps = 400_000.0;
+    rig.wanted_bps = 2_000_000.0;
+    rig.run(15);
+    for _ in 0..10 {
+        let longest = rig.run(2);
+        assert!((240_000.0..460_000.0).contains(&rig.estimate()), "{}", rig.estimate());
+        assert!(longest < Duration::from_millis(250), "{longest:?}");
+    }
+}
+
 #[test]
 fn feedback_may_be_lost_late_or_absent() {
     let mut rig = Rig::new(500_000.0);

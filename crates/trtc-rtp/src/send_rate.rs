@@ -2,7 +2,9 @@
 //! [`PathMonitor`](crate::PathMonitor), and the loss-based half (section 6) beside it; the lower of both holds.
 //!
 //! It differs from the draft in its beginning, until a sign of a full path there is no estimate and the encoder does as it was told,
-//! and in that it empties a long queue before it uses all of the path again.
+//! in that it empties a long queue before it uses all of the path again, and in what a sign means to a sender that used little
+//! of what it may (a still screen): nothing about the rest. That is found again quickly, as libwebrtc's probes do after a drop
+//! in the application-limited region (its `alr_detector` and `probe_controller`).
 use crate::delay_trend::Usage;
 use crate::loss_control::LossControl;
 use crate::path_monitor::PathReport;
@@ -26,6 +28,12 @@ const PACKET_BITS: f64 = 1_200.0 * 8.0;
 const QUEUE: Duration = Duration::from_millis(50);
 /// Less is no congestion (section 6).
 const LIGHT_LOSS: f64 = 0.02;
+const HEAVY_LOSS: f64 = 0.1;
+/// Who sends less of what it may is limited by what there is to send.
+const USED: f64 = 0.65;
+/// What such a sender may again after a sign of a full path, as a part of what it might, and the growth a second towards it.
+const AGAIN: f64 = 0.85;
+const RETURN: f64 = 2.0;
 const RATE_STEP_MAX: Duration = Duration::from_secs(1);
 
 /// The estimate for one transport.
@@ -35,6 +43,9 @@ pub struct SendRate {
     loss: LossControl,
     by_loss: Option<f64>,
     full: FullRate,
+    /// The most that arrived without loss or queue.
+    proven: f64,
+    returns: Option<Return>,
     stepped: Option<Instant>,
     decreased: Option<Instant>,
     told: Option<f64>,
@@ -52,9 +63,13 @@ impl SendRate {
         self.stepped = Some(now);
         if let Some(loss) = path.loss {
             let sent = delivered / (1.0 - loss.min(0.9));
+            if loss > HEAVY_LOSS {
+                self.note_limit(sent);
+            }
             let estimate = self.loss.report(now, (loss * 100.0) as f32, sent as u64);
             self.by_loss = estimate.map(f64::from).or(self.by_loss);
             if loss < LIGHT_LOSS && path.queue < QUEUE {
+                self.proven = self.proven.max(delivered);
                 self.recover();
             }
         }
@@ -71,6 +86,21 @@ impl SendRate {
     #[must_use]
     pub fn told_bps(&self) -> Option<u32> {
         self.told.map(|bps| bps.min(f64::from(u32::MAX)) as u32)
+    }
+
+    /// A sign of a full path at this rate. Says whether it tells what the path carries.
+    fn note_limit(&mut self, sent_bps: f64) -> bool {
+        let may = self.told.unwrap_or(self.proven);
+        // The signs of one disturbance lower what may be sent to little more than what is.
+        let same = |known: &Return| sent_bps < 2.0 * known.sent_bps;
+        self.returns = match self.returns.filter(same) {
+            None if sent_bps < USED * may => Some(Return { sent_bps, to_bps: AGAIN * may }),
+            known => known,
+        };
+        if self.returns.is_none() {
+            self.proven = sent_bps;
+        }
+        self.returns.is_none()
     }
 
     /// Loss and queue are gone: the way up is that of the delay alone.
@@ -91,7 +121,9 @@ impl SendRate {
             return;
         }
         self.decreased = Some(now);
-        self.full.add(delivered);
+        if self.note_limit(delivered) {
+            self.full.add(delivered);
+        }
         let to = (BACK_OFF * delivered).max(MIN_BPS);
         self.by_delay = Some(self.by_delay.map_or(to, |before| before.min(to)));
     }
@@ -99,6 +131,12 @@ impl SendRate {
     fn increase(&mut self, now: Instant, delivered: f64, round_trip: Duration) {
         let (Some(before), Some(stepped)) = (self.by_delay, self.stepped) else { return };
         let elapsed = now.saturating_duration_since(stepped).min(RATE_STEP_MAX).as_secs_f64();
+        if let Some(back) = self.returns {
+            let next = before.max((before * RETURN.powf(elapsed)).min(back.to_bps));
+            self.returns = self.returns.filter(|_| next < back.to_bps);
+            self.by_delay = Some(next);
+            return;
+        }
         if self.full.is_below(delivered) {
             self.full = FullRate::default(); // the path carries more than it did
         }
@@ -111,6 +149,14 @@ impl SendRate {
         };
         self.by_delay = Some(next.min(before.max(AHEAD * delivered + AHEAD_BPS)));
     }
+}
+
+/// The way back of a sender that was limited by what there was to send.
+#[derive(Clone, Copy, Debug)]
+struct Return {
+    /// What it sent then.
+    sent_bps: f64,
+    to_bps: f64,
 }
 
 /// The rate at which the path was full, over the last decreases.
