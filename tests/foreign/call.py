@@ -94,15 +94,18 @@ def judge_ours(checks, summary):
 
 
 def mutes(checks, server, picture):
-    """Mute and unmute in both directions."""
+    """Mute and unmute in both directions, and a camera that is held upright."""
     ours = member(server, "mute", "ours", "--publish", "pattern", "--subscribe", "--seconds", "12", "--mute-at", "5")
     ours.wait("joined", 10)
-    peer = python_peer(server, "mute", "python", "--publish", "--clip", picture, "--seconds", "8", "--mute-at", "2")
+    peer = python_peer(server, "mute", "python", "--publish", "--clip", picture, "--seconds", "8", "--mute-at", "2", "--turned")
     checks.that(ours.wait("user_audio_available", 12, user="python", available=True), "we see python's microphone")
     checks.that(ours.wait("user_audio_available", 12, user="python", available=False), "we see python's mute")
     checks.that(peer.wait("track_muted", 12, user="ours"), "python sees our mute")
     checks.that(peer.wait("speakers", 5, users=[]) or peer.wait("speakers", 5, users=["python"]), "and that we no longer speak")
     checks.that(peer.wait("track_unmuted", 12, user="ours"), "python sees our unmute")
+    upright = ours.wait("user_video_size_changed", 8, user="python", width=360, height=640)
+    if upright or not void(ours, "a camera held upright"):
+        checks.that(upright, "its picture arrives upright")
 
 
 if __name__ == "__main__":

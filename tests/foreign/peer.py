@@ -113,10 +113,11 @@ async def publish_video(room, clip, simulcast):
     return source
 
 
-async def show(source, clip, stop):
+async def show(source, clip, stop, turned):
+    rotation = rtc.VideoRotation.VIDEO_ROTATION_90 if turned else rtc.VideoRotation.VIDEO_ROTATION_0
     start, index = time.monotonic(), 0
     while not stop.is_set():
-        source.capture_frame(rtc.VideoFrame(clip.width, clip.height, rtc.VideoBufferType.I420, clip.frame(index)))
+        source.capture_frame(rtc.VideoFrame(clip.width, clip.height, rtc.VideoBufferType.I420, clip.frame(index)), rotation=rotation)
         index += 1
         await asyncio.sleep(max(0, start + index / clip.fps - time.monotonic()))
 
@@ -188,7 +189,7 @@ async def main(args):
     if args.publish:
         # One after the other, and before any data: this client adds a video track and says its codec in two steps, and an offer
         # that something else asks for in between is one of VP8 (livekit/src/rtc_engine/rtc_session.rs, create_sender).
-        senders.append(asyncio.ensure_future(show(await publish_video(room, clip, args.simulcast), clip, stop)))
+        senders.append(asyncio.ensure_future(show(await publish_video(room, clip, args.simulcast), clip, stop, args.turned)))
         source, microphone = await publish_audio(room)
         senders.append(asyncio.ensure_future(sound_out(source, args.tone, stop)))
     end = time.monotonic() + args.seconds
@@ -219,6 +220,7 @@ def parse():
         parser.add_argument(f"--{name}", type=kind, default=default)
     parser.add_argument("--publish", action="store_true")
     parser.add_argument("--simulcast", action="store_true")
+    parser.add_argument("--turned", action="store_true", help="the camera is held upright")
     return parser.parse_args()
 
 

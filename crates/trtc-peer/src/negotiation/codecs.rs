@@ -148,7 +148,8 @@ pub(super) fn with_allowed_feedback(config: &Config, offered: &Section, mut code
     codec
 }
 
-/// The extensions of an answer, under the offer's ids.
+/// The extensions of an answer, under the offer's ids. Not `urn:3gpp:video-orientation`, as livekit-server: without it a sender
+/// turns its pictures before it encodes them (RFC 7742 section 4), so that every receiver sees them upright, whatever it knows.
 pub(super) fn answer_extensions(config: &Config, offered: &Section, simulcast: bool) -> Vec<(u8, String)> {
     let transport_cc = uses_transport_cc(config, offered);
     let wanted = |uri: &str| match uri {
