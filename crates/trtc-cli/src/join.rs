@@ -214,7 +214,13 @@ fn choose(cloud: &Cloud, kind: DeviceKind, wanted: Option<&String>) -> Result<()
     let devices = cloud.devices(kind).map_err(said)?;
     let Some(found) = devices.iter().find(|d| d.id == *wanted || d.name == *wanted) else {
         let there: Vec<String> = devices.iter().map(|d| format!("{} ({:?})", d.id, d.name)).collect();
-        return Err(format!("no {kind:?} {wanted:?}; there are: {}", there.join(", ")));
+        let there = if there.is_empty() {
+            "there is none at all".to_owned()
+        } else {
+            format!("there are: {}", there.join(", "))
+        };
+        let kind = format!("{kind:?}").to_lowercase();
+        return Err(format!("no {kind} {wanted:?}; {there}"));
     };
     cloud.set_current_device(kind, &found.id).map_err(said)
 }
