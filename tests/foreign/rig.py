@@ -95,6 +95,11 @@ class Lines:
     def kill(self):
         self.child.kill()
 
+    def leave(self, timeout=20):
+        """Asks a member to leave; its summary."""
+        self.child.terminate()
+        return self.wait("summary", timeout)
+
 
 def free_port():
     with socket.socket() as s:
