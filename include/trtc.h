@@ -240,7 +240,17 @@
 #define TRTC_WARN_SPEAKER_DEVICE_EMPTY 1202
 
 /*
- The camera does not work.
+ The system does not let this process open the camera. Since 0.1.
+ */
+#define TRTC_WARN_CAMERA_NOT_AUTHORIZED 1112
+
+/*
+ Another program (or another cloud) uses the camera. Since 0.1.
+ */
+#define TRTC_WARN_CAMERA_IS_OCCUPIED 1114
+
+/*
+ The camera is open and delivers no pictures. Since 0.1.
  */
 #define TRTC_WARN_CAMERA_DEVICE_ERROR 1115
 
@@ -873,7 +883,7 @@ typedef struct {
    */
   void (*on_switch_role)(void *user_data, int32_t code, const char *message);
   /*
-   The camera delivers pictures.
+   The camera delivers pictures, for the first time or again.
    */
   void (*on_camera_did_ready)(void *user_data);
   /*
@@ -881,8 +891,9 @@ typedef struct {
    */
   void (*on_mic_did_ready)(void *user_data);
   /*
-   A microphone or speaker (`TRTC_DEVICE_TYPE_*`) came, went, is used now, or is the system's default now
-   (`TRTC_DEVICE_STATE_*`). Told while the cloud uses one, and after `trtc_device_get_devices_list()`, within about 1 s.
+   A device (`TRTC_DEVICE_TYPE_*`) came, went, is used now, or is the system's default now (`TRTC_DEVICE_STATE_*`; cameras
+   have no default). Told of microphones and speakers while the cloud uses one, of cameras after
+   `trtc_cloud_start_local_preview()`, and of each type after `trtc_device_get_devices_list()`; within about 1 s.
    */
   void (*on_device_change)(void *user_data, const char *device_id, int32_t device_type, int32_t state);
   /*
@@ -1299,10 +1310,10 @@ TRTC_API trtc_result trtc_generate_custom_pts(uint64_t *out_pts_ms);
 /*
  Lists the devices of a type (`TRTC_DEVICE_TYPE_*`) that are there now, by a handle in `out_list`.
 
- From now on the cloud tells changes of microphones and speakers by `on_device_change`. On Linux microphones and speakers
- are those of the PulseAudio (or PipeWire) server, without one ALSA's; the first use of them keeps the library loaded after
- a later `dlclose`. Waits for the system's answer, up to some 100 ms. Errors: `TRTC_ERR_INVALID_PARAMETER`
- (`device_type`), `TRTC_ERR_NOT_SUPPORTED` (cameras on systems other than Linux), `TRTC_ERR_FAILED`. Any thread. Since 0.1.
+ From now on the cloud tells changes by `on_device_change`. On Linux microphones and speakers are those of the PulseAudio
+ (or PipeWire) server, without one ALSA's; the first use of them keeps the library loaded after a later `dlclose`. Waits for the system's answer, up to some 100 ms. Errors: `TRTC_ERR_INVALID_PARAMETER`
+ (`device_type`), `TRTC_ERR_NOT_SUPPORTED` (cameras on systems other than Linux), `TRTC_ERR_FAILED` (there are
+ cameras, and the system lets this process open none). Any thread. Since 0.1.
  */
 TRTC_API
 trtc_result trtc_device_get_devices_list(trtc_cloud *cloud,
@@ -1357,11 +1368,11 @@ trtc_result trtc_device_list_get_device_properties(trtc_device_list *list,
 TRTC_API trtc_result trtc_device_list_release(trtc_device_list *list);
 
 /*
- Uses a device (`device_id` as of the list) from now on, microphone and speaker also while sound runs, a camera from the
- next `trtc_cloud_start_local_preview()`.
+ Uses a device (`device_id` as of the list) from now on, also in place of one that is in use.
 
- Devices belong to the process: the latest call of any cloud wins. The system's default is no longer followed; a device
- that is pulled out is replaced by the default until it is back. Errors: `TRTC_ERR_INVALID_PARAMETER` (`device_type`,
+ Devices belong to the process: the latest call of any cloud wins. The system's default is no longer followed; a
+ microphone or speaker that is pulled out is replaced by the default until it is back. No other camera is switched on by
+ itself in place of one that is pulled out. Errors: `TRTC_ERR_INVALID_PARAMETER` (`device_type`,
  `device_id`: not there now), `TRTC_ERR_NOT_SUPPORTED` (cameras on systems other than Linux). Any thread. Since 0.1.
  */
 TRTC_API trtc_result trtc_device_set_current_device(trtc_cloud *cloud, int32_t device_type, const char *device_id);
@@ -1606,12 +1617,15 @@ trtc_result trtc_cloud_stop_source(trtc_cloud *cloud,
  `trtc_cloud_set_local_video_render_callback()` or `trtc_video_acquire()`.
 
  The camera delivers in the format nearest to `trtc_cloud_set_video_encoder_param()` of before; `on_camera_did_ready`
- follows. Without a camera `on_warning` tells `TRTC_WARN_CAMERA_DEVICE_EMPTY`, and nothing is sent; one that cannot be
- opened or is pulled out is told by `TRTC_WARN_CAMERA_START_FAILED` or `TRTC_WARN_CAMERA_DISCONNECTED` and tried again
- every second. Which camera: `trtc_device_set_current_device()`. On Linux (V4L2) only. Errors: `TRTC_ERR_NOT_SUPPORTED`
+ follows. Without a camera `on_warning` tells `TRTC_WARN_CAMERA_DEVICE_EMPTY`, and nothing is sent. One that cannot be
+ opened or is pulled out is told by `TRTC_WARN_CAMERA_NOT_AUTHORIZED`, `TRTC_WARN_CAMERA_IS_OCCUPIED`,
+ `TRTC_WARN_CAMERA_START_FAILED` or `TRTC_WARN_CAMERA_DISCONNECTED` and tried again every second; one without pictures for
+ 5 s by `TRTC_WARN_CAMERA_DEVICE_ERROR`. Which camera: `trtc_device_set_current_device()`. On Linux (V4L2) only. Errors: `TRTC_ERR_NOT_SUPPORTED`
  (`view`), `TRTC_ERR_FAILED` (the system gives no thread). Any thread. Since 0.1.
  */
-TRTC_API trtc_result trtc_cloud_start_local_preview(trtc_cloud *cloud, void *view);
+TRTC_API
+trtc_result trtc_cloud_start_local_preview(trtc_cloud *cloud,
+                                           void *view);
 
 /*
  Ends the camera; other sources are left alone. Errors: common. Any thread. Since 0.1.

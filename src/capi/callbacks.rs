@@ -92,12 +92,13 @@ pub struct trtc_callbacks {
     /// `trtc_cloud_switch_role()` ended: `TRTC_OK`, or `TRTC_ERR_*` and the role is as it was. `message` is a sentence for
     /// people: why, or with `TRTC_OK` what could not be done; or "".
     pub on_switch_role: Option<unsafe extern "C" fn(user_data: *mut c_void, code: i32, message: *const c_char)>,
-    /// The camera delivers pictures.
+    /// The camera delivers pictures, for the first time or again.
     pub on_camera_did_ready: Option<unsafe extern "C" fn(user_data: *mut c_void)>,
     /// The microphone delivers sound.
     pub on_mic_did_ready: Option<unsafe extern "C" fn(user_data: *mut c_void)>,
-    /// A microphone or speaker (`TRTC_DEVICE_TYPE_*`) came, went, is used now, or is the system's default now
-    /// (`TRTC_DEVICE_STATE_*`). Told while the cloud uses one, and after `trtc_device_get_devices_list()`, within about 1 s.
+    /// A device (`TRTC_DEVICE_TYPE_*`) came, went, is used now, or is the system's default now (`TRTC_DEVICE_STATE_*`; cameras
+    /// have no default). Told of microphones and speakers while the cloud uses one, of cameras after
+    /// `trtc_cloud_start_local_preview()`, and of each type after `trtc_device_get_devices_list()`; within about 1 s.
     pub on_device_change:
         Option<unsafe extern "C" fn(user_data: *mut c_void, device_id: *const c_char, device_type: i32, state: i32)>,
     /// How good the networks are, every 2 s in a room: `local` is ours (`user_id` ""), `remote` those of `count` users who

@@ -77,7 +77,11 @@ pub const TRTC_WARN_MICROPHONE_DEVICE_EMPTY: i32 = 1201;
 pub const TRTC_WARN_CAMERA_DEVICE_EMPTY: i32 = 1111;
 /// No speaker.
 pub const TRTC_WARN_SPEAKER_DEVICE_EMPTY: i32 = 1202;
-/// The camera does not work.
+/// The system does not let this process open the camera. Since 0.1.
+pub const TRTC_WARN_CAMERA_NOT_AUTHORIZED: i32 = 1112;
+/// Another program (or another cloud) uses the camera. Since 0.1.
+pub const TRTC_WARN_CAMERA_IS_OCCUPIED: i32 = 1114;
+/// The camera is open and delivers no pictures. Since 0.1.
 pub const TRTC_WARN_CAMERA_DEVICE_ERROR: i32 = 1115;
 /// The camera was pulled out.
 pub const TRTC_WARN_CAMERA_DISCONNECTED: i32 = 1116;
@@ -140,6 +144,8 @@ mod tests {
         assert_eq!(TRTC_WARN_MICROPHONE_DEVICE_EMPTY, Code::WARN_MICROPHONE_DEVICE_EMPTY.0);
         assert_eq!(TRTC_WARN_CAMERA_DEVICE_EMPTY, Code::WARN_CAMERA_DEVICE_EMPTY.0);
         assert_eq!(TRTC_WARN_SPEAKER_DEVICE_EMPTY, Code::WARN_SPEAKER_DEVICE_EMPTY.0);
+        assert_eq!(TRTC_WARN_CAMERA_NOT_AUTHORIZED, Code::WARN_CAMERA_NOT_AUTHORIZED.0);
+        assert_eq!(TRTC_WARN_CAMERA_IS_OCCUPIED, Code::WARN_CAMERA_IS_OCCUPIED.0);
         assert_eq!(TRTC_WARN_CAMERA_DEVICE_ERROR, Code::WARN_CAMERA_DEVICE_ERROR.0);
         assert_eq!(TRTC_WARN_CAMERA_DISCONNECTED, Code::WARN_CAMERA_DISCONNECTED.0);
         assert_eq!(TRTC_WARN_CAMERA_START_FAILED, Code::WARN_CAMERA_START_FAILED.0);

@@ -36,10 +36,10 @@ static LISTS: Table<Vec<DeviceInfo>> = Table::new("device list");
 
 /// Lists the devices of a type (`TRTC_DEVICE_TYPE_*`) that are there now, by a handle in `out_list`.
 ///
-/// From now on the cloud tells changes of microphones and speakers by `on_device_change`. On Linux microphones and speakers
-/// are those of the PulseAudio (or PipeWire) server, without one ALSA's; the first use of them keeps the library loaded after
-/// a later `dlclose`. Waits for the system's answer, up to some 100 ms. Errors: `TRTC_ERR_INVALID_PARAMETER`
-/// (`device_type`), `TRTC_ERR_NOT_SUPPORTED` (cameras on systems other than Linux), `TRTC_ERR_FAILED`. Any thread. Since 0.1.
+/// From now on the cloud tells changes by `on_device_change`. On Linux microphones and speakers are those of the PulseAudio
+/// (or PipeWire) server, without one ALSA's; the first use of them keeps the library loaded after a later `dlclose`. Waits for the system's answer, up to some 100 ms. Errors: `TRTC_ERR_INVALID_PARAMETER`
+/// (`device_type`), `TRTC_ERR_NOT_SUPPORTED` (cameras on systems other than Linux), `TRTC_ERR_FAILED` (there are
+/// cameras, and the system lets this process open none). Any thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_device_get_devices_list(
     cloud: *mut trtc_cloud,
@@ -116,11 +116,11 @@ pub unsafe extern "C" fn trtc_device_list_release(list: *mut trtc_device_list) -
     call(|| LISTS.remove(list.addr()).map(|_| ()))
 }
 
-/// Uses a device (`device_id` as of the list) from now on, microphone and speaker also while sound runs, a camera from the
-/// next `trtc_cloud_start_local_preview()`.
+/// Uses a device (`device_id` as of the list) from now on, also in place of one that is in use.
 ///
-/// Devices belong to the process: the latest call of any cloud wins. The system's default is no longer followed; a device
-/// that is pulled out is replaced by the default until it is back. Errors: `TRTC_ERR_INVALID_PARAMETER` (`device_type`,
+/// Devices belong to the process: the latest call of any cloud wins. The system's default is no longer followed; a
+/// microphone or speaker that is pulled out is replaced by the default until it is back. No other camera is switched on by
+/// itself in place of one that is pulled out. Errors: `TRTC_ERR_INVALID_PARAMETER` (`device_type`,
 /// `device_id`: not there now), `TRTC_ERR_NOT_SUPPORTED` (cameras on systems other than Linux). Any thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_device_set_current_device(

@@ -44,9 +44,10 @@ static VIDEOS: Table<Pixels> = Table::new("video");
 /// `trtc_cloud_set_local_video_render_callback()` or `trtc_video_acquire()`.
 ///
 /// The camera delivers in the format nearest to `trtc_cloud_set_video_encoder_param()` of before; `on_camera_did_ready`
-/// follows. Without a camera `on_warning` tells `TRTC_WARN_CAMERA_DEVICE_EMPTY`, and nothing is sent; one that cannot be
-/// opened or is pulled out is told by `TRTC_WARN_CAMERA_START_FAILED` or `TRTC_WARN_CAMERA_DISCONNECTED` and tried again
-/// every second. Which camera: `trtc_device_set_current_device()`. On Linux (V4L2) only. Errors: `TRTC_ERR_NOT_SUPPORTED`
+/// follows. Without a camera `on_warning` tells `TRTC_WARN_CAMERA_DEVICE_EMPTY`, and nothing is sent. One that cannot be
+/// opened or is pulled out is told by `TRTC_WARN_CAMERA_NOT_AUTHORIZED`, `TRTC_WARN_CAMERA_IS_OCCUPIED`,
+/// `TRTC_WARN_CAMERA_START_FAILED` or `TRTC_WARN_CAMERA_DISCONNECTED` and tried again every second; one without pictures for
+/// 5 s by `TRTC_WARN_CAMERA_DEVICE_ERROR`. Which camera: `trtc_device_set_current_device()`. On Linux (V4L2) only. Errors: `TRTC_ERR_NOT_SUPPORTED`
 /// (`view`), `TRTC_ERR_FAILED` (the system gives no thread). Any thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trtc_cloud_start_local_preview(cloud: *mut trtc_cloud, view: *mut c_void) -> trtc_result {

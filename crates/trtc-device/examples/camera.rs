@@ -6,7 +6,7 @@ mod linux {
     use std::error::Error;
     use std::time::{Duration, Instant};
     use trtc_device::{SystemCameras, camera};
-    use trtc_types::{Camera, CameraFormat, Cameras, I420};
+    use trtc_types::{Camera, CameraFormat, CameraPixel, Cameras, I420};
 
     /// Sizes and rates that are asked for, in each pixel format, and pictures of each.
     const WISHES: &[(u32, u32, (u32, u32))] = &[(640, 360, (30, 1)), (1280, 720, (25, 2))];
@@ -27,7 +27,43 @@ mod linux {
             let nearest = SystemCameras.open_camera(&device.id, 640, 360, 30)?.format();
             println!(r#"{{"event": "nearest", {}}}"#, said(nearest));
         }
+        stalled()?;
         println!(r#"{{"event": "end"}}"#);
+        Ok(())
+    }
+
+    /// vivid's camera that keeps all pictures for itself: nobody waits for ever, neither for a picture nor to close it.
+    fn stalled() -> Result<(), Box<dyn Error>> {
+        use v4l::control::{Control, Value};
+        let Some(device) = SystemCameras.cameras()?.into_iter().find(|d| d.name.contains("vivid")) else {
+            return Ok(());
+        };
+        let controls = v4l::Device::with_path(&device.id)?;
+        let drop_all = controls.query_controls()?.into_iter().find(|c| c.name == "Percentage of Dropped Buffers");
+        let id = drop_all.ok_or("no such control")?.id;
+        let set = |percent| controls.set_control(Control { id, value: Value::Integer(percent) });
+        for (pixel, by) in [(CameraPixel::Yuyv, "nokhwa"), (CameraPixel::I420, "v4l")] {
+            let format = CameraFormat { width: 320, height: 180, fps: (15, 1), pixel };
+            let fits = |f: &&CameraFormat| (f.width, f.pixel, f.fps.1) == (320, pixel, 1);
+            let format = device.formats.iter().find(fits).copied().unwrap_or(format);
+            // The last one may still be closing.
+            let again = |_| {
+                camera::open(&device.id, format).inspect_err(|_| std::thread::sleep(Duration::from_millis(200))).ok()
+            };
+            let (mut open, library) = (0..50).find_map(again).ok_or("the camera stays busy")?;
+            let before = (0..50).any(|_| matches!(open.picture(), Ok(Some(_))));
+            set(100)?;
+            // What was on its way still comes.
+            let silent = (0..20).any(|_| matches!(open.picture(), Ok(None)));
+            drop(open);
+            set(0)?;
+            let after = (0..50).any(|_| {
+                std::thread::sleep(Duration::from_millis(100));
+                camera::open(&device.id, format).is_ok_and(|(mut open, _)| matches!(open.picture(), Ok(Some(_))))
+            });
+            let good = before && silent && after && library == by;
+            println!(r#"{{"event": "stalled", "library": "{library}", "good": {good}}}"#);
+        }
         Ok(())
     }
 

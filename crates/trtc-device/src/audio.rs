@@ -69,20 +69,20 @@ impl AudioDevices for SystemAudio {
         let device = self.device(id)?;
         let (config, format) = choose(device.supported_input_configs().map_err(|e| said(&e))?)?;
         let built = match format {
-            SampleFormat::I16 => microphone::<i16>(&device, config, sink, lost),
-            _ => microphone::<f32>(&device, config, sink, lost),
+            SampleFormat::I16 => microphone::<i16>(&device, config, sink, lost.clone()),
+            _ => microphone::<f32>(&device, config, sink, lost.clone()),
         };
-        start(built.map_err(|e| said(&e))?, config.sample_rate)
+        start(built.map_err(|e| said(&e))?, config.sample_rate, lost)
     }
 
     fn open_speaker(&self, id: &str, source: Box<dyn PlayoutSource>, lost: StreamLost) -> Result<AudioStream> {
         let device = self.device(id)?;
         let (config, format) = choose(device.supported_output_configs().map_err(|e| said(&e))?)?;
         let built = match format {
-            SampleFormat::I16 => speaker::<i16>(&device, config, source, lost),
-            _ => speaker::<f32>(&device, config, source, lost),
+            SampleFormat::I16 => speaker::<i16>(&device, config, source, lost.clone()),
+            _ => speaker::<f32>(&device, config, source, lost.clone()),
         };
-        start(built.map_err(|e| said(&e))?, config.sample_rate)
+        start(built.map_err(|e| said(&e))?, config.sample_rate, lost)
     }
 }
 
@@ -223,12 +223,12 @@ fn once(lost: StreamLost) -> impl FnMut(cpal::Error) + Send + 'static {
 
 /// Lets a stream run. cpal waits here for the first sound of a PulseAudio source, which takes seconds, so another thread
 /// waits; it holds the stream, too, so that closing never waits either.
-fn start(stream: cpal::Stream, rate_hz: u32) -> Result<AudioStream> {
+fn start(stream: cpal::Stream, rate_hz: u32, lost: StreamLost) -> Result<AudioStream> {
     let stream = Arc::new(stream);
     let starting = stream.clone();
     let play = move || {
         if let Err(error) = starting.play() {
-            log::warn!("a sound device did not start: {error}");
+            lost(Error::new(Code::FAILED, format!("the device did not start: {error}")));
         }
     };
     let thread = std::thread::Builder::new().name("trtc-open".to_owned()).spawn(play);

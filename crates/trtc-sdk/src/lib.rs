@@ -32,7 +32,7 @@ mod switches;
 mod threads;
 
 pub use cloud::Cloud;
-pub use devices::set_audio_devices;
+pub use devices::{set_audio_devices, set_cameras};
 pub use dispatcher::EVENT_QUEUE_CAP;
 pub use events::Event;
 pub use params::{

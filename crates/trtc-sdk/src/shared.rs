@@ -1,5 +1,5 @@
 //! What all parts of one cloud share.
-use crate::devices::{MICROPHONE, SPEAKER, User};
+use crate::devices::{CAMERAS, MICROPHONE, SPEAKER, User};
 use crate::dispatcher::{Dispatcher, Pushed};
 use crate::events::Event;
 use crate::gate::{self, Gate};
@@ -158,6 +158,7 @@ impl Shared {
         let user: Arc<dyn User> = self.clone();
         MICROPHONE.remove(&user, inside);
         SPEAKER.remove(&user, inside);
+        CAMERAS.remove(&user, inside);
         let (member, workers) = {
             let mut state = self.state.lock();
             (state.member.take(), state.stop_all())

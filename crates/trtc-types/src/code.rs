@@ -98,6 +98,10 @@ codes! {
     WARN_CAMERA_DEVICE_EMPTY = 1111;
     /// No speaker.
     WARN_SPEAKER_DEVICE_EMPTY = 1202;
+    /// The system does not let this process open the camera.
+    WARN_CAMERA_NOT_AUTHORIZED = 1112;
+    /// Another program uses the camera.
+    WARN_CAMERA_IS_OCCUPIED = 1114;
     /// The camera does not work.
     WARN_CAMERA_DEVICE_ERROR = 1115;
     /// The camera was pulled out.

@@ -119,12 +119,16 @@ pub trait Cameras: Send + Sync {
     /// The cameras there are now.
     ///
     /// # Errors
-    /// `NOT_SUPPORTED` on systems without camera support.
+    /// `NOT_SUPPORTED` on systems without camera support; `WARN_CAMERA_NOT_AUTHORIZED` when the system lets this process open none
+    /// of those there are.
     fn cameras(&self) -> Result<Vec<DeviceInfo>>;
+
+    /// Something that changes when a camera comes, goes or may be opened now. Cheap, and touches no camera.
+    fn trace(&self) -> Vec<String>;
 
     /// Opens a camera in the format that is nearest to the wished size and rate.
     ///
     /// # Errors
-    /// `FAILED`, with the system's words.
+    /// `WARN_CAMERA_NOT_AUTHORIZED`, `WARN_CAMERA_IS_OCCUPIED` by another program, or `FAILED`, with the system's words.
     fn open_camera(&self, id: &str, width: u32, height: u32, fps: u32) -> Result<Box<dyn Camera>>;
 }

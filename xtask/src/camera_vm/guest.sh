@@ -34,9 +34,13 @@ until_said /said/eye '"joined"'
 # By the command line; the camera is pulled out in the call and comes back.
 $join --user line --publish camera --size 320x180 --fps 5 --kbps 150 > /said/line 2>/said/line.err & line=$!
 pictures_of line 15
+$join --user late --publish camera > /said/late 2>/said/late.err & late=$!
+until_said /said/late '"code":1114'
+kill $late; wait $late
 driver=/sys/bus/platform/drivers/vivid
 echo vivid.0 > $driver/unbind
 until_said /said/line '"code":1116'
+until_said /said/line '"state":1,'
 echo vivid.0 > $driver/bind
 before=$(grep -c '"frames".*"line"' /said/eye)
 pictures_of line $((before + 10))
@@ -49,7 +53,7 @@ kill $door; wait $door; echo "door ended with $?" >> /said/script
 kill $eye; wait $eye; echo "eye ended with $?" >> /said/script
 
 echo
-for each in script serve line door eye; do
+for each in script serve line late door eye; do
     echo "file $each"
     grep -v '"statistics"\|"network_quality"\|"frames","frames"\|"event":"message"' /said/$each
 done

@@ -76,6 +76,8 @@ fn formats(said: &Said, need: &mut impl FnMut(bool, &str)) {
     let whole = watched.iter().filter(|w| w["fps"][1] == 1).count();
     need(whole >= 3 && watched.len() >= whole + 3, "at whole and fractional rates");
     need(said.of("", "nearest").iter().any(|w| w["width"] == 640 && w["height"] == 360), "the nearest format is found");
+    let stalled = said.of("", "stalled");
+    need(stalled.len() == 2 && stalled.iter().all(|s| s["good"] == true), "a camera that stalls holds nobody up");
     need(!watched.is_empty() && watched.iter().all(|w| is_bars(&w["colours"])), "with the bars of the test picture");
 }
 
@@ -84,6 +86,13 @@ fn by_the_command_line(said: &Said, work: &Path, need: &mut impl FnMut(bool, &st
     received(said, work, "line", need);
     let warned = |code: i64| said.of("line", "warning").iter().filter(|w| w["code"] == code).count();
     need(warned(1116) == 1, "a camera that is pulled out is told once");
+    let changed =
+        |state: i64| said.of("line", "device_change").iter().filter(|c| c["type"] == 2 && c["state"] == state).count();
+    need((changed(1), changed(0), changed(2)) == (1, 1, 2), "as gone, as plugged in, and as used again");
+    need(
+        said.of("late", "warning").iter().any(|w| w["code"] == 1114),
+        "who comes second is told that the camera is occupied",
+    );
     need(!said.of("line", "summary").is_empty(), "and the call went on when it came back");
 }
 

@@ -1,6 +1,9 @@
 //! V4L2 cameras: listed by `v4l`, with rates as fractions; opened by nokhwa or, where that refuses (a rate that is no whole
 //! number, a pixel format it does not know), by `v4l`.
+use super::nokhwa::Nokhwa;
 use super::{nearest, pixels};
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::time::Duration;
 use trtc_types::{Camera, CameraFormat, CameraPixel, Cameras, Code, DeviceInfo, Error, Result, VideoFrame};
@@ -11,7 +14,7 @@ use v4l::video::Capture;
 use v4l::{Device, FourCC, Fraction};
 
 const BUFFERS: u32 = 4;
-const PATIENCE: Duration = Duration::from_secs(1);
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 /// Sizes tried where a camera takes any.
 const USUAL: [(u32, u32); 5] = [(320, 240), (640, 360), (640, 480), (1280, 720), (1920, 1080)];
 const USUAL_FPS: [u32; 3] = [10, 15, 30];
@@ -23,19 +26,44 @@ impl Cameras for SystemCameras {
     fn cameras(&self) -> Result<Vec<DeviceInfo>> {
         let mut nodes = v4l::context::enum_devices();
         nodes.sort_by_key(v4l::context::Node::index);
-        let found = nodes.iter().filter_map(|node| {
-            let device = Device::with_path(node.path()).ok()?;
-            let formats = formats(&device);
+        let (mut found, mut refused) = (Vec::new(), None);
+        for node in &nodes {
             let id = node.path().to_string_lossy().into_owned();
+            let device = match Device::with_path(node.path()) {
+                Ok(device) => device,
+                Err(error) => {
+                    log::debug!("camera {id}: {error}");
+                    refused = refused
+                        .or_else(|| (error.kind() == ErrorKind::PermissionDenied).then(|| failed_io(&id, &error)));
+                    continue;
+                }
+            };
+            let formats = formats(&device);
             let name = node.name().unwrap_or_else(|| id.clone());
             // A camera has further nodes, for its metadata, which deliver no pictures.
-            (!formats.is_empty()).then_some(DeviceInfo { id, name, is_default: false, formats })
-        });
-        Ok(found.collect())
+            if !formats.is_empty() {
+                found.push(DeviceInfo { id, name, is_default: false, formats });
+            }
+        }
+        refused.filter(|_| found.is_empty()).map_or(Ok(found), Err)
+    }
+
+    /// The nodes, with the moment at which their rights last changed.
+    fn trace(&self) -> Vec<String> {
+        let nodes = std::fs::read_dir("/dev").into_iter().flatten().flatten();
+        let mut trace: Vec<String> = nodes
+            .filter_map(|node| {
+                let name = node.file_name().into_string().ok().filter(|name| name.starts_with("video"))?;
+                let seen = node.metadata().ok()?;
+                Some(format!("{name} {} {}.{}", seen.ino(), seen.ctime(), seen.ctime_nsec()))
+            })
+            .collect();
+        trace.sort_unstable();
+        trace
     }
 
     fn open_camera(&self, id: &str, width: u32, height: u32, fps: u32) -> Result<Box<dyn Camera>> {
-        let device = Device::with_path(id).map_err(|e| failed(id, &e))?;
+        let device = Device::with_path(id).map_err(|e| failed_io(id, &e))?;
         let format = nearest(&formats(&device), width, height, fps);
         drop(device);
         Ok(open(id, format.ok_or_else(|| failed(id, &"it has no format that is understood here"))?)?.0)
@@ -45,12 +73,16 @@ impl Cameras for SystemCameras {
 /// Opens a camera in exactly this format, and says by which library.
 ///
 /// # Errors
-/// `FAILED`, with the system's words.
+/// As [`Cameras::open_camera`].
 pub fn open(id: &str, format: CameraFormat) -> Result<(Box<dyn Camera>, &'static str)> {
-    let device = || Device::with_path(id).map_err(|e| failed(id, &e));
+    let device = || Device::with_path(id).map_err(|e| failed_io(id, &e));
     if format.fps.1 == 1 && format.pixel != CameraPixel::I420 {
         // nokhwa asks for what is set now, too: a fraction left by another program would stop it.
-        let _ = set(&device()?, format);
+        if let Err(error) = set(&device()?, format)
+            && error.kind() == ErrorKind::ResourceBusy
+        {
+            return Err(failed_io(id, &error));
+        }
         match Nokhwa::open(id, format) {
             Ok(camera) => return Ok((Box::new(camera), "nokhwa")),
             Err(error) => log::info!("{}; v4l is used", error.message),
@@ -150,48 +182,6 @@ fn set(device: &Device, format: CameraFormat) -> std::io::Result<CameraFormat> {
     Ok(CameraFormat { width: got.width, height: got.height, fps: rate(params.interval).unwrap_or(format.fps), pixel })
 }
 
-/// A camera opened by nokhwa.
-struct Nokhwa {
-    id: String,
-    camera: nokhwa::Camera,
-    format: CameraFormat,
-}
-
-impl Nokhwa {
-    fn open(id: &str, format: CameraFormat) -> Result<Self> {
-        use nokhwa::pixel_format::RgbFormat;
-        use nokhwa::utils::{CameraIndex, FrameFormat, RequestedFormat, RequestedFormatType};
-        let index: u32 = id
-            .trim_start_matches("/dev/video")
-            .parse()
-            .map_err(|_| failed(id, &"its path is not /dev/video<number>"))?;
-        let pixels = match format.pixel {
-            CameraPixel::Nv12 => FrameFormat::NV12,
-            CameraPixel::Yuyv => FrameFormat::YUYV,
-            _ => FrameFormat::MJPEG,
-        };
-        let exact = nokhwa::utils::CameraFormat::new_from(format.width, format.height, pixels, format.fps.0);
-        let wanted = RequestedFormat::new::<RgbFormat>(RequestedFormatType::Exact(exact));
-        let mut camera = nokhwa::Camera::new(CameraIndex::Index(index), wanted).map_err(|e| failed(id, &e))?;
-        if camera.camera_format() != exact {
-            return Err(failed(id, &format!("nokhwa set {} for {exact}", camera.camera_format())));
-        }
-        camera.open_stream().map_err(|e| failed(id, &e))?;
-        Ok(Self { id: id.to_owned(), camera, format })
-    }
-}
-
-impl Camera for Nokhwa {
-    fn format(&self) -> CameraFormat {
-        self.format
-    }
-
-    fn picture(&mut self) -> Result<Option<VideoFrame>> {
-        let data = self.camera.frame_raw().map_err(|e| failed(&self.id, &e))?;
-        Ok(picture(self.format, &data))
-    }
-}
-
 /// A camera opened by `v4l`.
 struct Direct {
     id: String,
@@ -201,9 +191,9 @@ struct Direct {
 
 impl Direct {
     fn open(id: &str, device: &Device, format: CameraFormat) -> Result<Self> {
-        let format = set(device, format).map_err(|e| failed(id, &e))?;
+        let format = set(device, format).map_err(|e| failed_io(id, &e))?;
         let mut stream =
-            Stream::with_buffers(device, v4l::buffer::Type::VideoCapture, BUFFERS).map_err(|e| failed(id, &e))?;
+            Stream::with_buffers(device, v4l::buffer::Type::VideoCapture, BUFFERS).map_err(|e| failed_io(id, &e))?;
         stream.set_timeout(PATIENCE);
         Ok(Self { id: id.to_owned(), stream, format })
     }
@@ -225,7 +215,7 @@ impl Camera for Direct {
 }
 
 /// A broken picture is left out: the first ones of many webcams are.
-fn picture(format: CameraFormat, data: &[u8]) -> Option<VideoFrame> {
+pub(super) fn picture(format: CameraFormat, data: &[u8]) -> Option<VideoFrame> {
     match pixels::to_i420(format.pixel, format.width as usize, format.height as usize, data) {
         Ok(picture) => Some(VideoFrame { picture: Arc::new(picture), time: Duration::ZERO }),
         Err(error) => {
@@ -235,7 +225,17 @@ fn picture(format: CameraFormat, data: &[u8]) -> Option<VideoFrame> {
     }
 }
 
-fn failed(id: &str, why: &dyn std::fmt::Display) -> Error {
+/// With the number of the vendor's warning where the system's reason has one.
+fn failed_io(id: &str, error: &std::io::Error) -> Error {
+    let code = match error.kind() {
+        ErrorKind::PermissionDenied => Code::WARN_CAMERA_NOT_AUTHORIZED,
+        ErrorKind::ResourceBusy => Code::WARN_CAMERA_IS_OCCUPIED,
+        _ => Code::FAILED,
+    };
+    Error { code, ..failed(id, error) }
+}
+
+pub(super) fn failed(id: &str, why: &dyn std::fmt::Display) -> Error {
     Error::new(Code::FAILED, format!("camera {id}: {why}"))
 }
 

@@ -1,6 +1,8 @@
 //! Cameras. On Linux V4L2, through nokhwa and, for what that refuses, v4l.
 #[cfg(target_os = "linux")]
 mod linux;
+#[cfg(target_os = "linux")]
+mod nokhwa;
 pub mod pixels;
 
 #[cfg(target_os = "linux")]
@@ -35,6 +37,10 @@ mod none {
     impl Cameras for SystemCameras {
         fn cameras(&self) -> Result<Vec<DeviceInfo>> {
             Err(Error::not_supported("cameras are supported on Linux only"))
+        }
+
+        fn trace(&self) -> Vec<String> {
+            Vec::new()
         }
 
         fn open_camera(&self, _: &str, _: u32, _: u32, _: u32) -> Result<Box<dyn Camera>> {

@@ -2,27 +2,32 @@
 use super::Cloud;
 use crate::devices::{self, User};
 use std::sync::Arc;
-use trtc_types::{DeviceInfo, DeviceKind, Error, Result};
+use trtc_types::{Code, DeviceInfo, DeviceKind, Error, Result};
 
 impl Cloud {
     /// The devices of a kind that are there now. Waits for the system's answer. From now on the cloud hears of changes by
-    /// [`crate::Event::DeviceChange`] (microphones and speakers).
+    /// [`crate::Event::DeviceChange`].
     ///
     /// # Errors
-    /// `NOT_SUPPORTED` for cameras on systems without camera support.
+    /// `NOT_SUPPORTED` for cameras on systems without camera support; `FAILED` when the system lets this process open none.
     pub fn devices(&self, kind: DeviceKind) -> Result<Vec<DeviceInfo>> {
         self.shared.check()?;
+        let user: Arc<dyn User> = self.shared.clone();
         if kind == DeviceKind::Camera {
-            return devices::cameras().cameras();
+            let found = devices::cameras().cameras();
+            if !matches!(&found, Err(error) if error.code == Code::NOT_SUPPORTED) {
+                devices::CAMERAS.add(user, found.as_deref().unwrap_or_default())?;
+            }
+            // A warning's number is no result of a call.
+            return found.map_err(|e| if e.code.0 > 0 { Error::new(Code::FAILED, e.message) } else { e });
         }
         let line = devices::line(kind)?;
-        let user: Arc<dyn User> = self.shared.clone();
         line.add(user, false)?;
         Ok(line.list())
     }
 
-    /// Uses a device from now on, also while one is in use; the system's default is no longer followed. A device that is
-    /// pulled out is replaced by the default until it is back.
+    /// Uses a device from now on, also while one is in use; the system's default is no longer followed. A microphone or speaker
+    /// that is pulled out is replaced by the default until it is back; no other camera is switched on by itself.
     ///
     /// # Errors
     /// `INVALID_PARAMETER` when there is no such device now.
@@ -31,7 +36,7 @@ impl Cloud {
             return Err(Error::invalid(format!("device_id must be of a device in the list, got {id:?}")));
         }
         match kind {
-            DeviceKind::Camera => devices::select_camera(Some(id.to_owned())),
+            DeviceKind::Camera => devices::select_camera(id.to_owned()),
             _ => devices::line(kind)?.select(Some(id.to_owned())),
         }
         Ok(())
@@ -44,7 +49,7 @@ impl Cloud {
     pub fn current_device(&self, kind: DeviceKind) -> Result<Option<DeviceInfo>> {
         self.shared.check()?;
         match kind {
-            DeviceKind::Camera => Ok(devices::current_camera(&devices::cameras().cameras()?).cloned()),
+            DeviceKind::Camera => Ok(devices::current_camera(&self.devices(kind)?).cloned()),
             _ => Ok(devices::line(kind)?.current()),
         }
     }

@@ -22,14 +22,22 @@ impl Cloud {
     /// On a closed instance; `FAILED` when the system gives no thread.
     pub fn start_local_preview(&self) -> Result<()> {
         self.shared.check()?;
-        let there = devices::cameras().cameras().unwrap_or_default();
+        let (choices, _) = devices::selected_camera();
+        let there = match devices::cameras().cameras() {
+            Err(error) if error.code.0 > 0 => {
+                self.shared.warn(error.code, error.message);
+                Vec::new()
+            }
+            found => found?,
+        };
+        devices::CAMERAS.add(self.shared.clone(), &there)?;
         let Some(camera) = devices::current_camera(&there) else {
             self.shared
                 .warn(Code::WARN_CAMERA_DEVICE_EMPTY, "no camera; enable custom video capture or start a source");
             return Ok(());
         };
         let index = slot(StreamType::Big)?;
-        self.start_video(index, VideoSource::Camera(camera.id.clone()), None)?;
+        self.start_video(index, VideoSource::Camera { id: camera.id.clone(), choices }, None)?;
         self.shared.state.lock().local.videos[index].camera = true;
         Ok(())
     }

@@ -1,14 +1,18 @@
 //! A line: one kind of audio device. While clouds use it, its thread looks at the devices once a second (the system tells no
 //! changes), opens the right one and tells the clouds what happened.
-use super::{audio, microphone, speaker};
+use super::{audio, changes, microphone, speaker};
 use crate::threads;
 use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use trtc_types::{AudioStream, Code, DeviceInfo, DeviceKind, DeviceState, Error, Result, StreamLost};
 
 const POLL: Duration = Duration::from_secs(1);
+/// A stream that has lived for so long is well.
+const SETTLED: Duration = Duration::from_secs(3);
+/// Looks without an answer of the sound service after which its devices are gone.
+const SILENT_LOOKS: u32 = 3;
 
 /// A cloud, as a line sees it.
 pub(crate) trait User: Send + Sync {
@@ -33,13 +37,16 @@ struct State {
     selected: Option<String>,
     /// In use now.
     current: Option<DeviceInfo>,
-    /// Why the open stream ended by itself.
-    lost: Option<Error>,
+    /// Which stream ended by itself, and why.
+    lost: Option<(u64, Error)>,
 }
 
 /// An open stream.
 struct Open {
     id: String,
+    /// Counts streams: what an older one says late is not about this one.
+    serial: u64,
+    since: Instant,
     part: Part,
     _stream: AudioStream,
 }
@@ -54,9 +61,15 @@ enum Part {
 struct Seen {
     devices: Option<Vec<DeviceInfo>>,
     open: Option<Open>,
-    /// A device that could not be opened is not warned of again, until another one is tried.
+    /// A device that could not be opened, or broke, is not warned of again, until it was well or another one is tried.
     failed: Option<String>,
+    /// Not before this is a broken one opened again.
+    retry: Option<Instant>,
+    serial: u64,
     warned_empty: bool,
+    /// Looks in a row that the sound service did not answer, and what it said.
+    silent: u32,
+    why: Option<String>,
 }
 
 impl Line {
@@ -111,17 +124,34 @@ impl Line {
         }
     }
 
-    /// The devices there are now. Blocks for the system's answer.
+    /// The devices there are now; none without a sound service. Blocks for the system's answer.
     pub(crate) fn list(&self) -> Vec<DeviceInfo> {
-        let devices = audio();
-        let found = match self.kind {
-            DeviceKind::Microphone => devices.microphones(),
-            _ => devices.speakers(),
-        };
-        found.unwrap_or_else(|error| {
-            log::debug!("{:?}: {}", self.kind, error.message);
+        self.ask().unwrap_or_else(|error| {
+            log::info!("{:?}: {}", self.kind, error.message);
             Vec::new()
         })
+    }
+
+    fn ask(&self) -> Result<Vec<DeviceInfo>> {
+        match self.kind {
+            DeviceKind::Microphone => audio().microphones(),
+            _ => audio().speakers(),
+        }
+    }
+
+    /// What the thread takes for the devices of now: a service that does not answer at once has those of before.
+    fn look(&self, seen: &mut Seen) -> Vec<DeviceInfo> {
+        match self.ask() {
+            Ok(devices) => {
+                (seen.silent, seen.why) = (0, None);
+                devices
+            }
+            Err(error) => {
+                seen.silent += 1;
+                seen.why = Some(error.message);
+                seen.devices.clone().filter(|_| seen.silent < SILENT_LOOKS).unwrap_or_default()
+            }
+        }
     }
 
     /// Uses this device from now on (`None`: the system's default, followed).
@@ -149,14 +179,16 @@ impl Line {
                 }
                 (state.users.iter().any(|(_, wants)| *wants), state.selected.clone(), state.lost.take())
             };
-            if let Some(error) = lost
-                && let Some(open) = seen.open.take()
+            if let Some((serial, error)) = lost
+                && let Some(open) = seen.open.take_if(|open| open.serial == serial)
             {
-                self.close(open);
-                self.warn(self.abnormal(), &error.message);
+                self.broken(&mut seen, open, &error);
             }
-            let devices = self.list();
-            self.compare(&mut seen, &devices);
+            self.settle(&mut seen);
+            let devices = self.look(&mut seen);
+            for (id, state) in seen.devices.iter().flat_map(|before| changes(before, &devices)) {
+                self.tell(&id, state);
+            }
             if wanted {
                 self.keep_open(&mut seen, &devices, selected.as_deref(), generation);
             } else if let Some(open) = seen.open.take() {
@@ -175,19 +207,22 @@ impl Line {
         }
     }
 
-    /// Tells what came, went and is the default now.
-    fn compare(&self, seen: &mut Seen, now: &[DeviceInfo]) {
-        let Some(before) = &seen.devices else { return };
-        let had = |id: &str| before.iter().any(|d| d.id == id);
-        for new in now.iter().filter(|d| !had(&d.id)) {
-            self.tell(&new.id, DeviceState::Add);
+    /// A stream ended by itself. One that did so early is not tried again at once.
+    fn broken(&self, seen: &mut Seen, open: Open, error: &Error) {
+        if open.since.elapsed() < POLL {
+            seen.retry = Some(Instant::now() + POLL);
         }
-        for gone in before.iter().filter(|d| !now.iter().any(|n| n.id == d.id)) {
-            self.tell(&gone.id, DeviceState::Remove);
+        if seen.failed.replace(open.id.clone()).as_ref() != Some(&open.id) {
+            self.warn(self.abnormal(), &error.message);
         }
-        let default = |list: &[DeviceInfo]| list.iter().find(|d| d.is_default).map(|d| d.id.clone());
-        if let Some(id) = default(now).filter(|id| default(before).as_ref() != Some(id)) {
-            self.tell(&id, DeviceState::DefaultDeviceChanged);
+        self.close(open);
+    }
+
+    /// A stream that lives on after trouble is told.
+    fn settle(&self, seen: &mut Seen) {
+        let Some(open) = seen.open.as_ref().filter(|open| open.since.elapsed() >= SETTLED) else { return };
+        if seen.failed.take_if(|id| *id == open.id).is_some() {
+            self.tell(&open.id, DeviceState::Active);
         }
     }
 
@@ -199,26 +234,28 @@ impl Line {
         }
         let Some(target) = target(devices, selected) else {
             if !std::mem::replace(&mut seen.warned_empty, true) {
-                self.warn(
-                    self.empty(),
-                    if self.kind == DeviceKind::Microphone { "no microphone" } else { "no speaker" },
-                );
+                let none = if self.kind == DeviceKind::Microphone { "no microphone" } else { "no speaker" };
+                let why = seen.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+                self.warn(self.empty(), &format!("{none}{why}"));
             }
             return;
         };
         seen.warned_empty = false;
-        if seen.open.as_ref().is_some_and(|o| o.id == target.id) {
+        if seen.open.as_ref().is_some_and(|o| o.id == target.id) || seen.retry.is_some_and(|at| Instant::now() < at) {
             return;
         }
-        match self.open(&target.id, generation) {
+        (seen.retry, seen.serial) = (None, seen.serial + 1);
+        match self.open(&target.id, generation, seen.serial) {
             Ok(open) => {
                 // The new one is heard before the old one closes.
                 if let Some(old) = seen.open.replace(open) {
                     self.close_quietly(old);
                 }
-                seen.failed = None;
                 self.state.lock().current = Some(target.clone());
-                self.tell(&target.id, DeviceState::Active);
+                if seen.failed.as_ref() != Some(&target.id) {
+                    seen.failed = None;
+                    self.tell(&target.id, DeviceState::Active);
+                }
             }
             Err(error) => {
                 if seen.failed.replace(target.id.clone()).as_ref() != Some(&target.id) {
@@ -228,11 +265,11 @@ impl Line {
         }
     }
 
-    fn open(&'static self, id: &str, generation: u64) -> Result<Open> {
+    fn open(&'static self, id: &str, generation: u64, serial: u64) -> Result<Open> {
         let lost: StreamLost = Arc::new(move |error| {
             let mut state = self.state.lock();
             if state.generation == generation {
-                state.lost = Some(error);
+                state.lost = Some((serial, error));
             }
             drop(state);
             self.wake.notify_all();
@@ -249,7 +286,7 @@ impl Line {
             (Part::Speaker(line), stream)
         };
         log::info!("{:?} {id} is open at {} Hz", self.kind, stream.rate_hz);
-        Ok(Open { id: id.to_owned(), part, _stream: stream })
+        Ok(Open { id: id.to_owned(), serial, since: Instant::now(), part, _stream: stream })
     }
 
     fn close(&self, open: Open) {

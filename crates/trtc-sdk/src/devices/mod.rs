@@ -1,14 +1,15 @@
-//! Microphone and speaker of the process, shared by its clouds: which device is used, when it is open, what became of it.
+//! Devices of the process, shared by its clouds: which is used, when it is open, what became of it.
+mod cameras;
 mod line;
 pub(crate) mod microphone;
 pub(crate) mod speaker;
 mod system;
 
+pub(crate) use cameras::{CAMERAS, current_camera, select_camera, selected_camera};
 pub(crate) use line::{Line, User};
-use parking_lot::Mutex;
-pub use system::set_audio_devices;
 pub(crate) use system::{audio, cameras};
-use trtc_types::{DeviceInfo, DeviceKind, Error, Result};
+pub use system::{set_audio_devices, set_cameras};
+use trtc_types::{DeviceInfo, DeviceKind, DeviceState, Error, Result};
 
 pub(crate) static MICROPHONE: Line = Line::new(DeviceKind::Microphone);
 pub(crate) static SPEAKER: Line = Line::new(DeviceKind::Speaker);
@@ -24,16 +25,12 @@ pub(crate) fn line(kind: DeviceKind) -> Result<&'static Line> {
     }
 }
 
-/// The camera that the host has chosen.
-static CAMERA: Mutex<Option<String>> = Mutex::new(None);
-
-/// Uses this camera for streams that start from now on.
-pub(crate) fn select_camera(id: Option<String>) {
-    *CAMERA.lock() = id;
-}
-
-/// The chosen camera while it is there, else the first.
-pub(crate) fn current_camera(cameras: &[DeviceInfo]) -> Option<&DeviceInfo> {
-    let chosen = CAMERA.lock().clone();
-    cameras.iter().find(|d| Some(&d.id) == chosen.as_ref()).or_else(|| cameras.first())
+/// What came, went and is the default now.
+fn changes(before: &[DeviceInfo], now: &[DeviceInfo]) -> Vec<(String, DeviceState)> {
+    let has = |list: &[DeviceInfo], id: &str| list.iter().any(|d| d.id == id);
+    let default = |list: &[DeviceInfo]| list.iter().find(|d| d.is_default).map(|d| d.id.clone());
+    let come = now.iter().filter(|d| !has(before, &d.id)).map(|d| (d.id.clone(), DeviceState::Add));
+    let gone = before.iter().filter(|d| !has(now, &d.id)).map(|d| (d.id.clone(), DeviceState::Remove));
+    let other = default(now).filter(|id| default(before).as_ref() != Some(id));
+    come.chain(gone).chain(other.map(|id| (id, DeviceState::DefaultDeviceChanged))).collect()
 }

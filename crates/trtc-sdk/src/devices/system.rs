@@ -11,9 +11,17 @@ pub(crate) fn audio() -> Arc<dyn AudioDevices> {
     AUDIO.lock().get_or_insert_with(|| Arc::new(SystemAudio::default())).clone()
 }
 
+static CAMERAS: Mutex<Option<Arc<dyn Cameras>>> = Mutex::new(None);
+
 /// The cameras.
-pub(crate) fn cameras() -> &'static dyn Cameras {
-    &SystemCameras
+pub(crate) fn cameras() -> Arc<dyn Cameras> {
+    CAMERAS.lock().get_or_insert_with(|| Arc::new(SystemCameras)).clone()
+}
+
+/// Puts other cameras in place of the system's, for streams that start from now on. For hosts with camera hardware of their own,
+/// and for tests.
+pub fn set_cameras(cameras: Arc<dyn Cameras>) {
+    *CAMERAS.lock() = Some(cameras);
 }
 
 /// Puts other microphones and speakers in place of the system's, for streams that open from now on. For hosts with sound

@@ -21,8 +21,11 @@ pub(crate) enum VideoSource {
     Custom,
     Pattern,
     File(VideoFile),
-    /// A camera, by its id.
-    Camera(String),
+    /// A camera by its id, and how often one was chosen before.
+    Camera {
+        id: String,
+        choices: u64,
+    },
 }
 
 pub(crate) struct VideoSender {
@@ -192,7 +195,7 @@ impl VideoSender {
             VideoSource::Custom => self.run_custom(&mut work),
             VideoSource::Pattern => self.run_pattern(&mut work),
             VideoSource::File(file) => self.run_file(file, &mut work),
-            VideoSource::Camera(id) => self.run_camera(&id, &mut work),
+            VideoSource::Camera { id, choices } => self.run_camera(id, choices, &mut work),
         };
         if let (Err(error), Some(shared)) = (outcome, self.shared.upgrade()) {
             shared.emit(Event::Error { code: error.code, message: error.message });

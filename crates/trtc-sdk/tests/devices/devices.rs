@@ -4,7 +4,7 @@ use crate::server::TestServer;
 use parking_lot::Mutex;
 use std::f64::consts::TAU;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use trtc_media::tone::{longest_gap_ms, tone_hz};
 use trtc_sdk::types::{
@@ -25,6 +25,10 @@ struct Rig {
     onsets: Mutex<Vec<Instant>>,
     played: Mutex<Vec<(Instant, Vec<StereoFrame>)>>,
     lost: Mutex<Option<StreamLost>>,
+    /// The sound service does not answer; microphones break when they are opened, and how often they were.
+    silent: AtomicBool,
+    breaks: AtomicBool,
+    opened: AtomicUsize,
 }
 
 struct Devices(Arc<Rig>);
@@ -64,6 +68,9 @@ fn device(id: &str, is_default: bool) -> DeviceInfo {
 
 impl AudioDevices for Devices {
     fn microphones(&self) -> Result<Vec<DeviceInfo>> {
+        if self.0.silent.load(Ordering::Acquire) {
+            return Err(Error::new(Code::FAILED, "no answer"));
+        }
         Ok(self.0.microphones.lock().clone())
     }
 
@@ -74,6 +81,10 @@ impl AudioDevices for Devices {
     fn open_microphone(&self, id: &str, mut sink: Box<dyn CaptureSink>, lost: StreamLost) -> Result<AudioStream> {
         if !self.0.microphones.lock().iter().any(|d| d.id == id) {
             return Err(Error::new(Code::FAILED, "no such microphone"));
+        }
+        self.0.opened.fetch_add(1, Ordering::AcqRel);
+        if self.0.breaks.load(Ordering::Acquire) {
+            lost(Error::new(Code::FAILED, "it breaks at once"));
         }
         *self.0.lost.lock() = Some(lost);
         let (rig, hz) = (self.0.clone(), if id == "mic-2" { 500.0 } else { 997.0 });
@@ -198,6 +209,26 @@ fn a_microphone_is_heard_at_a_speaker() {
     let broken = |e: &Event| matches!(e, Event::Warning { message, .. } if message == "the test broke it");
     talks.wait("the broken stream", broken);
     until("a new stream", || rig.lost.lock().is_some());
+    rig.hear(997.0);
+
+    // One that breaks at once, again and again, is told once and not tried all the time.
+    rig.breaks.store(true, Ordering::Release);
+    let (before, warned) = (rig.opened.load(Ordering::Acquire), talks.count(|e| matches!(e, Event::Warning { .. })));
+    let lost = rig.lost.lock().take().unwrap();
+    lost(Error::new(Code::FAILED, "the test broke it"));
+    until("some attempts", || rig.opened.load(Ordering::Acquire) >= before + 3);
+    assert!(talks.count(|e| matches!(e, Event::Warning { .. })) <= warned + 1, "{:?}", talks.events());
+    rig.breaks.store(false, Ordering::Release);
+    rig.hear(997.0);
+
+    // A service that is silent for a moment takes no device away; one that stays silent does, and says why.
+    let removed = |e: &Event| changed("mic-1", DeviceState::Remove)(e);
+    let gone = talks.count(removed);
+    rig.silent.store(true, Ordering::Release);
+    until("its loss", || talks.count(removed) > gone);
+    let silent = |e: &Event| matches!(e, Event::Warning { code: Code::WARN_MICROPHONE_DEVICE_EMPTY, message } if message == "no microphone: no answer");
+    talks.wait("the reason", silent);
+    rig.silent.store(false, Ordering::Release);
     rig.hear(997.0);
 
     talks.cloud.stop_local_audio().unwrap();
