@@ -154,6 +154,7 @@ impl Negotiation {
         Some(SendParams {
             payload_type: codec.payload_type,
             rtx_payload_type: codec.rtx_payload_type.filter(|_| relays || ours.rtx_payload_type.is_some()),
+            red_payload_type: codec.red_payload_type.filter(|_| self.config.audio_redundancy),
             ext_mid: agreed(extension::MID),
             ext_twcc: agreed(extension::TRANSPORT_CC),
             ext_abs_send_time: agreed(extension::ABS_SEND_TIME),
@@ -317,17 +318,15 @@ impl Negotiation {
     fn choose_payload_types(&self, except: usize, codec: &mut CodecSpec) {
         let others = || self.slots.iter().enumerate().filter(|(at, _)| *at != except);
         let known = || others().flat_map(|(_, slot)| slot.known_codecs());
-        if let Some(same) = known().find(|known| codecs::is_same_configuration(known, codec)) {
-            codec.payload_type = same.payload_type;
-            if codec.rtx_payload_type.is_some() && same.rtx_payload_type.is_some() {
-                codec.rtx_payload_type = same.rtx_payload_type;
-                return;
-            }
+        let used: Vec<u8> = known().flat_map(CodecSpec::payload_types).collect();
+        let same: Vec<&CodecSpec> = known().filter(|known| codecs::is_same_configuration(known, codec)).collect();
+        codecs::choose_free(codec, used);
+        if let Some(first) = same.first() {
+            let shared = |of: fn(&CodecSpec) -> Option<u8>| same.iter().find_map(|same| of(same));
+            codec.payload_type = first.payload_type;
+            codec.rtx_payload_type = codec.rtx_payload_type.map(|free| shared(|c| c.rtx_payload_type).unwrap_or(free));
+            codec.red_payload_type = codec.red_payload_type.map(|free| shared(|c| c.red_payload_type).unwrap_or(free));
         }
-        let used: Vec<u8> =
-            known().flat_map(|known| [Some(known.payload_type), known.rtx_payload_type]).flatten().collect();
-        let same = known().any(|known| codecs::is_same_configuration(known, codec));
-        codecs::choose_free(codec, &used, same);
     }
 
     /// The id of an extension: what other sections use for it, else our fixed one, else a free one.

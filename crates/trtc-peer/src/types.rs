@@ -66,6 +66,9 @@ pub struct Config {
     /// Longest data message that the host takes, 1 to 262,144 bytes: `a=max-message-size` (RFC 8841 section 6). A longer one that comes all
     /// the same is the host's to refuse; above 262,144 bytes it ends the association.
     pub max_message_bytes: u32,
+    /// Accept RED around Opus (RFC 2198) and offer it around Opus that has it already: for servers, who forward it. A publisher is
+    /// answered with RED first, which makes browsers send it.
+    pub audio_redundancy: bool,
 }
 
 impl Default for Config {
@@ -82,6 +85,7 @@ impl Default for Config {
             accept_any_codec: false,
             answer_rids: false,
             max_message_bytes: MAX_RECEIVE_MESSAGE,
+            audio_redundancy: false,
         }
     }
 }
@@ -156,6 +160,8 @@ pub struct CodecSpec {
     pub payload_type: u8,
     /// Payload type of its retransmissions (RFC 4588).
     pub rtx_payload_type: Option<u8>,
+    /// Payload type under which it comes with repetitions of earlier frames (RED, RFC 2198).
+    pub red_payload_type: Option<u8>,
     /// RTP clock in Hz.
     pub clock_rate: u32,
     /// Audio channels, 1 for video.
@@ -164,6 +170,13 @@ pub struct CodecSpec {
     pub fmtp: String,
     /// RTCP feedback, for instance `nack pli`.
     pub feedback: Vec<String>,
+}
+
+impl CodecSpec {
+    /// Every payload type that belongs to it.
+    pub fn payload_types(&self) -> impl Iterator<Item = u8> + use<> {
+        [Some(self.payload_type), self.rtx_payload_type, self.red_payload_type].into_iter().flatten()
+    }
 }
 
 /// A track of ours.
@@ -197,6 +210,8 @@ pub struct SendParams {
     pub payload_type: u8,
     /// Payload type of retransmissions.
     pub rtx_payload_type: Option<u8>,
+    /// Payload type of packets with repetitions of earlier frames (RED).
+    pub red_payload_type: Option<u8>,
     /// Id of the MID extension.
     pub ext_mid: Option<u8>,
     /// Id of the transport-wide sequence number.

@@ -6,7 +6,7 @@ use common::{Net, config, identity, pair_of, track};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use trtc_peer::{CodecSpec, Config, IceRole, Peer, PeerEvent, Setup, extension};
+use trtc_peer::{CodecSpec, Config, IceRole, Peer, PeerEvent, SendTrack, Setup, extension};
 use trtc_types::{CodecKind, MediaKind};
 
 fn recorded() -> Vec<(String, String)> {
@@ -22,7 +22,8 @@ fn recording(name: &str) -> String {
 }
 
 fn server() -> Peer {
-    let config = Config { accept_any_codec: true, answer_rids: true, ..config(IceRole::Lite, 2) };
+    let config =
+        Config { accept_any_codec: true, answer_rids: true, audio_redundancy: true, ..config(IceRole::Lite, 2) };
     Peer::new(Arc::new(config), identity(1))
 }
 
@@ -69,13 +70,71 @@ fn a_browser_publishing_simulcast_is_answered() {
     assert!(!video.contains("ulpfec") && !video.contains("red/"), "nobody could decode what is sent in them");
     assert!(video.contains("a=fmtp:98 profile-id=0\r\n") && video.contains("a=rtpmap:45 AV1/90000\r\n"));
     let audio = section(&answer, "1");
-    assert!(audio.contains("a=fmtp:111 minptime=10;useinbandfec=1;stereo=1\r\n") && !audio.contains("red/48000"));
+    assert!(
+        audio.starts_with("audio 9 UDP/TLS/RTP/SAVPF 63 111 "),
+        "as livekit-server does: the browser sends RED then"
+    );
+    assert!(audio.contains("a=rtpmap:63 red/48000/2\r\na=fmtp:63 111/111\r\n"), "{audio}");
+    assert!(audio.contains("a=fmtp:111 minptime=10;useinbandfec=1;stereo=1\r\n"));
     let sections = peer.receive_sections();
+    assert_eq!((sections[0].codecs[0].name.as_str(), sections[0].codecs[0].red_payload_type), ("opus", Some(63)));
     assert_eq!(sections[1].rids, ["q", "h", "f"]);
     assert_eq!(sections[1].msid.as_ref().unwrap().1, "32b73f63-ee84-4878-b869-dc74b303534e");
     assert_eq!((sections[1].codecs[0].name.as_str(), sections[1].codecs[0].rtx_payload_type), ("vp8", Some(97)));
     assert!(sections[1].extensions.contains(&(4, extension::MID.to_owned())));
     assert_eq!(sections[0].ssrcs, [3_513_701_480]);
+}
+
+/// RFC 2198 section 5: RED says which format it repeats.
+#[test]
+fn sound_is_repeated_only_where_both_sides_can_read_that() {
+    let offer = recording("js_dual_vp8_c1_client_offer2.sdp");
+    let red = |sdp: &str| section(sdp, "1").contains("red/");
+    let answered = |mut peer: Peer, offer: &str| red(&peer.accept_offer(Instant::now(), offer).unwrap());
+    assert!(answered(server(), &offer));
+    assert!(!answered(client(), &offer), "our library does not read it");
+    for unusable in ["a=fmtp:63 111/0\r\n", "a=fmtp:63 110/110\r\n", "a=fmtp:63 \r\n", ""] {
+        assert!(!answered(server(), &offer.replace("a=fmtp:63 111/111\r\n", unusable)), "{unusable:?}");
+    }
+    let mut peer = server();
+    peer.accept_offer(Instant::now(), &offer).unwrap();
+    let spoken = peer.receive_sections()[0].clone();
+    peer.prefer_codec(&spoken.msid.unwrap().1, "opus");
+    assert!(!red(&peer.accept_offer(Instant::now(), &offer).unwrap()), "Opus by name is Opus alone");
+}
+
+#[test]
+fn sound_that_comes_with_repetitions_is_offered_with_them() {
+    let opus = |red_payload_type| CodecSpec {
+        name: "opus".into(),
+        clock_rate: 48_000,
+        channels: 2,
+        payload_type: 109,
+        red_payload_type,
+        ..CodecSpec::default()
+    };
+    let track = |spec: CodecSpec, ssrc| SendTrack {
+        kind: MediaKind::Audio,
+        codec: CodecKind::Opus,
+        codec_spec: Some(spec),
+        stream_id: "s".into(),
+        track_id: format!("t{ssrc}"),
+        ssrc,
+        rtx_ssrc: None,
+    };
+    let (mut server, mut browser) = (server(), self::server());
+    let sent =
+        [Some(120), None, Some(99)].map(|red| server.add_send(track(opus(red), 10 + u32::from(red.unwrap_or(0)))));
+    let offer = server.create_offer();
+    assert_eq!(offer.matches("SAVPF 111 63\r\n").count(), 2, "{offer}");
+    assert_eq!(offer.matches("SAVPF 111\r\n").count(), 1, "{offer}");
+    let answer = browser.accept_offer(Instant::now(), &offer).unwrap();
+    server.accept_answer(Instant::now(), &answer).unwrap();
+    let red = |server: &Peer| sent.map(|section| server.send_params(section).unwrap().red_payload_type);
+    assert_eq!(red(&server), [Some(63), None, Some(63)]);
+    let plain = client().accept_offer(Instant::now(), &server.create_offer()).unwrap();
+    server.accept_answer(Instant::now(), &plain).unwrap();
+    assert_eq!(red(&server), [None; 3]);
 }
 
 /// The JavaScript client leaves the order of codecs to the server.
@@ -87,7 +146,7 @@ fn the_server_chooses_the_codec_that_a_browser_sends() {
     peer.prefer_codec("no such track", "av1");
     let answer = peer.accept_offer(Instant::now(), &offer).unwrap();
     assert!(section(&answer, "2").starts_with("video 9 UDP/TLS/RTP/SAVPF 98 99 100 101 96 97"), "{answer}");
-    assert!(section(&answer, "1").starts_with("audio 9 UDP/TLS/RTP/SAVPF 111 "));
+    assert!(section(&answer, "1").starts_with("audio 9 UDP/TLS/RTP/SAVPF 63 111 "));
     let track = peer.receive_sections()[1].msid.clone().unwrap().1;
     peer.prefer_codec(&track, "h264");
     let answer = peer.accept_offer(Instant::now(), &offer).unwrap();

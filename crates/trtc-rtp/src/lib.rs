@@ -14,6 +14,7 @@ pub mod nack;
 pub mod packet;
 pub mod path_monitor;
 pub mod quality;
+pub mod red;
 pub mod retransmission;
 pub mod rtcp;
 pub mod send_history;

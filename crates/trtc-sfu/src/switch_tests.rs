@@ -119,7 +119,7 @@ proptest! {
             random ^= random << 5;
             random % 100 < percent
         };
-        let config = TrackConfig { kind: MediaKind::Video, codec: Codec::Vp8, clock_rate: 90_000, nack: false };
+        let config = TrackConfig { kind: MediaKind::Video, codec: Codec::Vp8, clock_rate: 90_000, nack: false, red: None };
         let (mut track, mut now) = (Track::new(config), Instant::now());
         let mut encoders = [0u32, 1, 2].map(|layer| Encoder {
             sequence: (seed.wrapping_mul(layer + 3)) as u16,
@@ -130,7 +130,7 @@ proptest! {
         });
         (0..3).for_each(|layer| assert!(track.add_layer(layer + 1, layer as u8).is_some()));
         let subscriber = SubscriptionConfig {
-            target: 0, ssrc: 7, payload_type: 96, rtx: None, extensions: Extensions::default(), first_sequence,
+            target: 0, ssrc: 7, payload_type: 96, red: None, rtx: None, extensions: Extensions::default(), first_sequence,
             after: None,
         };
         track.subscribe(now, subscriber);

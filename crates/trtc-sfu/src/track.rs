@@ -5,7 +5,7 @@ use crate::layer::{KeyRequest, Layer};
 use crate::rewrite::Mapped;
 use crate::subscription::{Left, RESEND_BUDGET, Subscription};
 use std::time::{Duration, Instant};
-use trtc_rtp::{RtpHeader, RtpPacket, Vp8Numbers, Vp8Shift};
+use trtc_rtp::{RtpHeader, RtpPacket, Vp8Numbers, Vp8Shift, red};
 use trtc_types::MediaKind;
 
 /// Streams of one track: LiveKit's low, medium and high.
@@ -26,6 +26,18 @@ pub struct TrackConfig {
     pub clock_rate: u32,
     /// Ask the publisher for lost packets.
     pub nack: bool,
+    /// Payload type of the publisher's packets with repetitions (RED, RFC 2198).
+    pub red: Option<u8>,
+}
+
+impl TrackConfig {
+    /// Where the newest frame begins when a packet has repetitions; `None` when that cannot be read.
+    fn newest_frame(&self, packet: &RtpPacket<'_>) -> Option<Option<usize>> {
+        match self.red {
+            Some(red) if red == packet.header().payload_type => Some(Some(red::primary(packet.payload())?.1)),
+            _ => Some(None),
+        }
+    }
 }
 
 /// Header extension ids that a subscriber negotiated.
@@ -48,6 +60,8 @@ pub struct SubscriptionConfig {
     pub ssrc: u32,
     /// Payload type that the subscriber negotiated.
     pub payload_type: u8,
+    /// Payload type of packets with repetitions (RED); without it the subscriber gets the newest frame alone.
+    pub red: Option<u8>,
     /// SSRC and payload type of retransmissions (RFC 4588); without it packets are repeated as they were.
     pub rtx: Option<(u32, u8)>,
     /// Extension ids.
@@ -58,12 +72,25 @@ pub struct SubscriptionConfig {
     pub after: Option<Left>,
 }
 
+impl SubscriptionConfig {
+    /// The payload type of a packet, and how much of its payload the subscriber cannot read.
+    fn format(&self, newest_frame: Option<usize>) -> (u8, usize) {
+        match (newest_frame, self.red) {
+            (None, _) => (self.payload_type, 0),
+            (Some(_), Some(red)) => (red, 0),
+            (Some(start), None) => (self.payload_type, start),
+        }
+    }
+}
+
 /// A packet to send: this header, with the payload of the packet that came in.
 pub struct Forward<'a> {
     /// To whom.
     pub subscription: &'a Subscription,
     /// The header, without extensions.
     pub header: RtpHeader,
+    /// So many bytes at the beginning of the payload are not for this subscriber.
+    pub skip: usize,
     /// To be applied to the payload: VP8 counts pictures inside it.
     pub shift: Vp8Shift,
 }
@@ -74,6 +101,8 @@ pub struct Resend<'a> {
     pub subscription: &'a Subscription,
     /// The header as it was sent the first time.
     pub header: RtpHeader,
+    /// As in [`Forward`].
+    pub skip: usize,
     /// Send it as this, with the first header's sequence number before the payload; `None`: repeat it unchanged.
     pub rtx: Option<Rtx>,
     /// To be applied to the payload.
@@ -101,6 +130,8 @@ pub struct Accepted {
     /// Unrolled.
     sequence: u64,
     payload_len: usize,
+    /// Where the newest frame begins, in a packet with repetitions.
+    newest_frame: Option<usize>,
     can_start: bool,
     numbers: Option<Vp8Numbers>,
 }
@@ -210,10 +241,11 @@ impl Track {
         }
     }
 
-    /// Takes a packet of a layer; `None` when it is a repetition or too old. Give it to [`Self::forward`] with those that came
+    /// Takes a packet of a layer; `None` when it is a repetition, too old or RED that cannot be read. Give it to [`Self::forward`] with those that came
     /// with it.
     pub fn accept(&mut self, now: Instant, layer: usize, packet: &RtpPacket<'_>) -> Option<Accepted> {
         let header = packet.header();
+        let newest_frame = self.config.newest_frame(packet)?;
         let stream = self.layers.get_mut(layer)?;
         let (sequence, newest) = stream.accept(now, header.sequence)?;
         if let Some(nack) = &mut stream.nack {
@@ -226,7 +258,8 @@ impl Track {
             MediaKind::Video => self.config.codec.read(payload),
             MediaKind::Audio => (true, None),
         };
-        Some(Accepted { layer, header, sequence, payload_len: payload.len(), can_start: newest && starts, numbers })
+        let (payload_len, can_start) = (payload.len(), newest && starts);
+        Some(Accepted { layer, header, sequence, payload_len, newest_frame, can_start, numbers })
     }
 
     /// Calls `forward` for each receiver of each packet: one receiver after the other, so that what goes to one place stays
@@ -246,7 +279,8 @@ impl Track {
         for subscription in subscriptions {
             let Some(target) = subscription.limit().map(|limit| choice[limit]) else { continue };
             for packet in packets {
-                let &Accepted { layer, header, sequence, payload_len, can_start, numbers } = packet.as_ref();
+                let &Accepted { layer, header, sequence, payload_len, newest_frame, can_start, numbers } =
+                    packet.as_ref();
                 if target == Some(layer) && subscription.current != target {
                     if !can_start {
                         waiting[layer] = true;
@@ -262,17 +296,18 @@ impl Track {
                 let mapped = subscription.rewriter.map(layer, sequence, header.timestamp, numbers);
                 let Some(Mapped { sequence, timestamp, shift }) = mapped else { continue };
                 subscription.packets = subscription.packets.wrapping_add(1);
-                subscription.octets = subscription.octets.wrapping_add(payload_len as u32);
+                let (payload_type, skip) = subscription.config.format(newest_frame);
+                subscription.octets = subscription.octets.wrapping_add((payload_len - skip) as u32);
                 subscription.resend_budget = (subscription.resend_budget + 1).min(RESEND_BUDGET);
                 subscription.last_sent = Some(now);
                 let header = RtpHeader {
                     marker: header.marker,
-                    payload_type: subscription.config.payload_type,
+                    payload_type,
                     sequence,
                     timestamp,
                     ssrc: subscription.config.ssrc,
                 };
-                forward(&Forward { subscription, header, shift }, packet);
+                forward(&Forward { subscription, header, skip, shift }, packet);
             }
         }
         for packet in packets.iter().map(AsRef::as_ref).filter(|packet| packet.can_start) {
@@ -297,7 +332,7 @@ impl Track {
         lost: &[u16],
         resend: &mut dyn FnMut(&Resend<'_>),
     ) -> u32 {
-        let Self { layers, subscriptions, .. } = self;
+        let Self { layers, subscriptions, config, .. } = self;
         let Some(subscription) = subscriptions.iter_mut().find(|s| s.config.ssrc == ssrc) else {
             return lost.len() as u32;
         };
@@ -305,9 +340,10 @@ impl Track {
         for &sequence in lost {
             let found = subscription.rewriter.source(sequence).and_then(|source| {
                 let raw = layers.get(source.layer)?.cache.get(source.sequence as u16)?;
-                Some((raw, RtpPacket::parse(raw)?.header(), source))
+                let packet = RtpPacket::parse(raw)?;
+                Some((packet, config.newest_frame(&packet)?, source))
             });
-            let Some((raw, header, source)) = found.filter(|_| subscription.resend_budget > 0) else {
+            let Some((packet, newest_frame, source)) = found.filter(|_| subscription.resend_budget > 0) else {
                 missed += 1;
                 continue;
             };
@@ -320,18 +356,21 @@ impl Track {
                 subscription.next_rtx_sequence = sequence.wrapping_add(1);
                 Rtx { ssrc, payload_type, sequence }
             });
+            let (payload_type, skip) = subscription.config.format(newest_frame);
+            let header = packet.header();
             resend(&Resend {
                 header: RtpHeader {
                     marker: header.marker,
-                    payload_type: subscription.config.payload_type,
+                    payload_type,
                     sequence,
                     timestamp: header.timestamp.wrapping_add(source.time_offset),
                     ssrc,
                 },
                 subscription,
+                skip,
                 rtx,
                 shift: source.shift,
-                packet: raw,
+                packet: packet.bytes(),
             });
         }
         missed

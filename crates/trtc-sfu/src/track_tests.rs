@@ -20,7 +20,7 @@ impl AsRef<Accepted> for Packet {
 
 impl Rig {
     fn new(kind: MediaKind, codec: Codec, clock_rate: u32) -> Self {
-        let track = Track::new(TrackConfig { kind, codec, clock_rate, nack: kind == MediaKind::Video });
+        let track = Track::new(TrackConfig { kind, codec, clock_rate, nack: kind == MediaKind::Video, red: None });
         Self { track, now: Instant::now(), sent: Vec::new() }
     }
 
@@ -35,6 +35,7 @@ impl Rig {
             target: u64::from(ssrc),
             ssrc,
             payload_type: 100,
+            red: None,
             rtx,
             extensions: Extensions::default(),
             first_sequence: 65_530,
@@ -62,7 +63,7 @@ impl Rig {
     fn forward(&mut self, packets: &[Packet]) {
         let sent = &mut self.sent;
         self.track.forward(self.now, packets, &mut |f, packet| {
-            sent.push((f.subscription.config.target, f.header, packet.1.clone()));
+            sent.push((f.subscription.config.target, f.header, packet.1[f.skip..].to_vec()));
         });
     }
 
@@ -286,6 +287,7 @@ fn an_ssrc_goes_on_with_another_track_as_one_stream() {
         target: 7,
         ssrc: 7,
         payload_type: 96,
+        red: None,
         rtx: Some((8, 97)),
         extensions: Extensions::default(),
         first_sequence: 1,
@@ -302,4 +304,29 @@ fn an_ssrc_goes_on_with_another_track_as_one_stream() {
     assert_eq!(second.sent_numbers(), [(65_532, 273_000), (65_533, 276_000)]);
     let missed = second.track.nack(second.now, 7, Duration::ZERO, &[65_531], &mut |_| panic!("of the first track"));
     assert_eq!(missed, 1);
+}
+
+/// RFC 2198: who negotiated RED gets the packet as it is, everybody else its newest frame.
+#[test]
+fn repetitions_of_sound_go_to_those_who_read_them() {
+    let mut rig = Rig::new(MediaKind::Audio, Codec::Opaque, 48_000);
+    rig.track = Track::new(TrackConfig { nack: true, red: Some(96), ..*rig.track.config() });
+    assert!(rig.track.add_layer(1, 0).is_some());
+    rig.subscribe(7, None);
+    rig.subscribe(8, None);
+    rig.track.subscriptions.iter_mut().for_each(|s| s.config.red = Some(63).filter(|_| s.config.ssrc == 8));
+    let repeated = [0xef, 0x0f, 0x00, 2, 111, 1, 2, 3];
+    assert_eq!(rig.packet(0, 10, 960, &repeated), Some(2));
+    let seen: Vec<_> = rig.sent.drain(..).map(|(to, header, payload)| (to, header.payload_type, payload)).collect();
+    assert_eq!(seen, [(7, 100, vec![3]), (8, 63, repeated.to_vec())]);
+    assert_eq!(rig.track.subscriptions.iter().map(|s| s.octets).collect::<Vec<_>>(), [1, 8]);
+    assert_eq!(rig.packet(0, 11, 1_920, &repeated[..5]), None, "headers that promise more than there is");
+    for (ssrc, expected) in [(7, (100, vec![3])), (8, (63, repeated.to_vec()))] {
+        let mut again = Vec::new();
+        rig.track.nack(rig.now, ssrc, Duration::ZERO, &[65_530], &mut |resend| {
+            let payload = RtpPacket::parse(resend.packet).expect("cached").payload()[resend.skip..].to_vec();
+            again.push((resend.header.payload_type, payload));
+        });
+        assert_eq!(again, [expected]);
+    }
 }

@@ -6,9 +6,12 @@ use trtc_types::{CodecKind, MediaKind};
 const H264_FMTP: &str = "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f";
 const OPUS_FMTP: &str = "minptime=10;useinbandfec=1";
 
-/// Formats that wrap or accompany others. A browser that finds them in an answer sends in them, and nobody downstream
-/// could read that.
+/// Formats that wrap or accompany others, but for RED that hangs on its codec. A browser that finds them in an answer sends in
+/// them, and nobody downstream could read that.
 const AUXILIARY: [&str; 6] = ["red", "ulpfec", "flexfec-03", "flexfec", "cn", "telephone-event"];
+
+/// The payload type that browsers give to RED around Opus.
+const RED: u8 = 63;
 
 /// The codec of a track of ours, with the payload types that we prefer.
 pub(super) fn of_track(config: &Config, track: &SendTrack, retransmit: bool) -> CodecSpec {
@@ -22,6 +25,7 @@ pub(super) fn of_track(config: &Config, track: &SendTrack, retransmit: bool) -> 
         None => own_codec(&track.codec, track.kind),
     };
     (codec.payload_type, codec.rtx_payload_type) = preferred_types(&codec);
+    codec.red_payload_type = codec.red_payload_type.filter(|_| config.audio_redundancy).map(|_| RED);
     if !retransmit || track.kind == MediaKind::Audio {
         codec.rtx_payload_type = None;
     }
@@ -64,24 +68,23 @@ fn preferred_types(codec: &CodecSpec) -> (u8, Option<u8>) {
     }
 }
 
-/// Gives `codec` payload types that are not `used`; `keep` its own one when it is shared on purpose.
-pub(super) fn choose_free(codec: &mut CodecSpec, used: &[u8], keep: bool) {
-    let mut used = used.to_vec();
+/// Gives `codec` payload types that are not `used`.
+pub(super) fn choose_free(codec: &mut CodecSpec, mut used: Vec<u8>) {
+    codec.payload_type = pick(&mut used, codec.payload_type);
+    codec.rtx_payload_type = codec.rtx_payload_type.map(|preferred| pick(&mut used, preferred));
+    codec.red_payload_type = codec.red_payload_type.map(|preferred| pick(&mut used, preferred));
+}
+
+fn pick(used: &mut Vec<u8>, preferred: u8) -> u8 {
     // what other codecs prefer is not taken without need
-    let reserved: [u8; 5] = [111, 96, 97, 108, 109];
-    let mut pick = |preferred: u8| {
-        let free = |format: &u8| !used.contains(format);
-        let choice = Some(preferred)
-            .filter(free)
-            .or_else(|| (98..=127).chain(35..=63).filter(|format| !reserved.contains(format)).find(free))
-            .unwrap_or(preferred);
-        used.push(choice);
-        choice
-    };
-    if !keep {
-        codec.payload_type = pick(codec.payload_type);
-    }
-    codec.rtx_payload_type = codec.rtx_payload_type.map(pick);
+    let reserved: [u8; 6] = [111, RED, 96, 97, 108, 109];
+    let free = |format: &u8| !used.contains(format);
+    let choice = Some(preferred)
+        .filter(free)
+        .or_else(|| (98..=127).chain(35..=63).filter(|format| !reserved.contains(format)).find(free))
+        .unwrap_or(preferred);
+    used.push(choice);
+    choice
 }
 
 /// Same meaning under one payload type. Opus parameters are wishes of a receiver and do not count.
@@ -127,16 +130,17 @@ pub(super) fn answer(config: &Config, offered: &Section) -> Vec<CodecSpec> {
     chosen.into_iter().map(|codec| with_allowed_feedback(config, offered, codec.clone())).collect()
 }
 
-/// Moves a codec to the front, of H.264 the packetization that everybody speaks.
+/// Moves a codec to the front, of H.264 the packetization that everybody speaks. Opus by this name is Opus without RED.
 pub(super) fn put_first(codecs: &mut [CodecSpec], name: &str) {
     let rank = |codec: &CodecSpec| match codec.name == name {
         true => u8::from(name == "h264" && parameter(codec, "packetization-mode", "0") != "1"),
         false => 2,
     };
     codecs.sort_by_key(rank);
+    codecs.iter_mut().filter(|codec| codec.name == name).for_each(|codec| codec.red_payload_type = None);
 }
 
-/// Keeps the feedback that we understand.
+/// Keeps the feedback and the redundancy that we understand.
 pub(super) fn with_allowed_feedback(config: &Config, offered: &Section, mut codec: CodecSpec) -> CodecSpec {
     let transport_cc = uses_transport_cc(config, offered);
     codec.feedback.retain(|feedback| match feedback.as_str() {
@@ -145,6 +149,7 @@ pub(super) fn with_allowed_feedback(config: &Config, offered: &Section, mut code
         "goog-remb" => config.remb && !transport_cc,
         _ => false,
     });
+    codec.red_payload_type = codec.red_payload_type.filter(|_| config.audio_redundancy);
     codec
 }
 

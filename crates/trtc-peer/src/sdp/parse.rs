@@ -142,7 +142,7 @@ impl Parser {
     }
 
     fn finish(mut self) -> Result<Description> {
-        self.sections.iter_mut().for_each(Parsed::link_retransmissions);
+        self.sections.iter_mut().for_each(Parsed::link_formats);
         // BUNDLE: the first section that is used has the transport
         let used = self.sections.iter().position(|parsed| !parsed.section.rejected);
         let first = used.map(|at| &self.sections[at].transport);
@@ -265,8 +265,9 @@ impl Parsed {
         self.section.rids.sort_by_key(rank);
     }
 
-    /// Hangs each RTX format on the codec that it repairs (RFC 4588 8.6) and drops nameless formats.
-    fn link_retransmissions(&mut self) {
+    /// Hangs each RTX format on the codec that it repairs (RFC 4588 8.6), RED on the codec that it repeats (RFC 2198 5) and drops
+    /// nameless formats.
+    fn link_formats(&mut self) {
         let formats = std::mem::take(&mut self.formats);
         let (repairs, mut codecs): (Vec<_>, Vec<_>) = formats.into_iter().partition(|codec| codec.name == "rtx");
         codecs.retain(|codec| !codec.name.is_empty());
@@ -275,6 +276,16 @@ impl Parsed {
             let Some(repaired) = parameter.and_then(|format| format.trim().parse::<u8>().ok()) else { continue };
             if let Some(codec) = codecs.iter_mut().find(|codec| codec.payload_type == repaired) {
                 codec.rtx_payload_type = Some(repair.payload_type);
+            }
+        }
+        let of_sound = |codec: &CodecSpec| codec.name == "red" && codec.clock_rate != 90_000;
+        let (wraps, mut codecs): (Vec<_>, Vec<_>) = codecs.into_iter().partition(of_sound);
+        for wrap in wraps {
+            let mut repeated = wrap.fmtp.split('/').map(|format| format.trim().parse::<u8>().ok());
+            let Some(Some(first)) = repeated.next() else { continue };
+            let codec = codecs.iter_mut().find(|codec| codec.payload_type == first);
+            if let Some(codec) = codec.filter(|_| repeated.all(|format| format == Some(first))) {
+                codec.red_payload_type = Some(wrap.payload_type);
             }
         }
         self.section.codecs = codecs;

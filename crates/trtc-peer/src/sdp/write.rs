@@ -70,9 +70,14 @@ fn write_media_line(out: &mut String, section: &Section) -> fmt::Result {
             write!(out, " {}", section.first_format)?;
         }
         for codec in &section.codecs {
-            write!(out, " {}", codec.payload_type)?;
-            if let Some(repair) = codec.rtx_payload_type {
-                write!(out, " {repair}")?;
+            // What stands first is what the other side sends in.
+            let (before, after) = match codec.red_payload_type {
+                red if section.direction.receives => (red, None),
+                red => (None, red),
+            };
+            let media = Some(codec.payload_type);
+            for payload_type in [before, media, codec.rtx_payload_type, after].into_iter().flatten() {
+                write!(out, " {payload_type}")?;
             }
         }
         out.write_str("\r\n")?;
@@ -141,6 +146,9 @@ fn write_codec(out: &mut String, codec: &CodecSpec) -> fmt::Result {
     }
     if let Some(repair) = codec.rtx_payload_type {
         write!(out, "a=rtpmap:{repair} rtx/{rate}\r\na=fmtp:{repair} apt={format}\r\n")?;
+    }
+    if let Some(red) = codec.red_payload_type {
+        write!(out, "a=rtpmap:{red} red/{rate}/{}\r\na=fmtp:{red} {format}/{format}\r\n", codec.channels)?;
     }
     Ok(())
 }

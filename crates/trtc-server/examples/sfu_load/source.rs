@@ -153,6 +153,7 @@ impl Source {
             let params = SendParams {
                 payload_type,
                 rtx_payload_type: None,
+                red_payload_type: None,
                 ext_mid: None,
                 ext_twcc: None,
                 ext_abs_send_time: None,

@@ -26,8 +26,7 @@ pub(super) fn identify(receiving: &Receiving, packet: &RtpPacket<'_>) -> Option<
             d.ssrcs.contains(&header.ssrc) || d.fid.iter().any(|f| f.0 == header.ssrc || f.1 == header.ssrc)
         })
     };
-    let takes =
-        |c: &CodecSpec| c.payload_type == header.payload_type || c.rtx_payload_type == Some(header.payload_type);
+    let takes = |c: &CodecSpec| c.payload_types().any(|known| known == header.payload_type);
     let by_payload = || {
         let mut found = sections().filter(|s| s.track.is_some() && s.description.codecs.iter().any(takes));
         found.next().filter(|_| found.next().is_none())

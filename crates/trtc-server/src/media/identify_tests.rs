@@ -17,6 +17,7 @@ fn section(mid: &str, rids: &[&str], track: Option<usize>) -> Section {
         name: "vp8".into(),
         payload_type: MEDIA,
         rtx_payload_type: Some(RTX),
+        red_payload_type: None,
         clock_rate: 90_000,
         channels: 1,
         fmtp: String::new(),
@@ -58,7 +59,12 @@ fn seen(receiving: &Receiving, ssrc: u32, payload_type: u8, extensions: &[(u8, &
 
 /// The layer is known from now on.
 fn learn(receiving: &mut Receiving, ssrc: u32, rid: &str) {
-    let role = StreamRole::Media { layer: 0, payload_type: MEDIA, stats: ReceiverStats::new(ssrc, 90_000) };
+    let role = StreamRole::Media {
+        layer: 0,
+        payload_type: MEDIA,
+        red_payload_type: None,
+        stats: ReceiverStats::new(ssrc, 90_000),
+    };
     receiving.streams.push(Stream { ssrc, track: TRACK, rid: Some(rid.into()), role });
 }
 

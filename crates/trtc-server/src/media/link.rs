@@ -89,13 +89,12 @@ pub(super) enum StreamRole {
     Media {
         layer: usize,
         payload_type: u8,
+        /// Of packets with repetitions.
+        red_payload_type: Option<u8>,
         stats: ReceiverStats,
     },
     /// Retransmissions of another stream of the same connection.
-    Repair {
-        media_ssrc: u32,
-        media_payload_type: u8,
-    },
+    Repair { media_ssrc: u32, media_payload_type: u8 },
 }
 
 /// The offering half, used on subscriber connections.

@@ -182,6 +182,7 @@ impl State {
                     target: index as u64,
                     ssrc: sent.ssrc,
                     payload_type: params.payload_type,
+                    red: params.red_payload_type,
                     rtx: sent.rtx_ssrc.zip(params.rtx_payload_type),
                     extensions: Extensions {
                         abs_send_time: params.ext_abs_send_time,

@@ -61,10 +61,10 @@ impl State {
         let Receiving { streams, report_due, .. } = &mut link.receiving;
         let track = streams[stream].track;
         let repair = match &mut streams[stream].role {
-            StreamRole::Media { layer, payload_type, stats } => {
+            StreamRole::Media { layer, payload_type, red_payload_type, stats } => {
                 stats.received(now, &header, packet.payload().len());
                 report_due.get_or_insert(now + super::rtcp::REPORT_INTERVAL);
-                if *payload_type != header.payload_type {
+                if *payload_type != header.payload_type && *red_payload_type != Some(header.payload_type) {
                     MediaCounters::add(&counters.unknown_ssrc, 1);
                     return;
                 }
@@ -114,12 +114,12 @@ impl State {
             let track = tracks.get_mut(packets[0].track).and_then(|t| t.as_mut()?.flowing.as_mut());
             let Some(Flowing { track, .. }) = track else { continue };
             track.forward(now, packets, &mut |forward: &Forward<'_>, packet: &Packet| {
-                let Forward { subscription, header, shift } = *forward;
+                let Forward { subscription, header, skip, shift } = *forward;
                 let level = packet.level.as_ref().map(|level| &level[..]);
                 let out = Out { now, subscription, header, level, abs_send_time };
                 sent += u64::from(out.send(links, sender, scratch, |scratch| {
                     let start = scratch.len();
-                    scratch.extend_from_slice(&arrived.bytes[packet.payload.clone()]);
+                    scratch.extend_from_slice(&arrived.bytes[packet.payload.clone()][skip..]);
                     shift.apply(&mut scratch[start..]);
                 }));
             });
@@ -161,7 +161,7 @@ impl State {
                     scratch.extend_from_slice(&resend.header.sequence.to_be_bytes());
                 }
                 let start = scratch.len();
-                scratch.extend_from_slice(original.payload());
+                scratch.extend_from_slice(&original.payload()[resend.skip..]);
                 resend.shift.apply(&mut scratch[start..]);
             }));
         });
@@ -196,6 +196,7 @@ impl State {
                 StreamRole::Media {
                     layer,
                     payload_type: flowing.codec.payload_type,
+                    red_payload_type: flowing.codec.red_payload_type,
                     stats: ReceiverStats::new(ssrc, clock_rate),
                 }
             }
@@ -247,6 +248,7 @@ fn start(now: Instant, kind: MediaKind, muted: bool, codec: CodecSpec, audio_lev
         codec: if kind == MediaKind::Video { Codec::from_name(&codec.name) } else { Codec::Opaque },
         clock_rate: codec.clock_rate,
         nack: codec.feedback.iter().any(|f| f == "nack"),
+        red: codec.red_payload_type,
     };
     let mut track = Track::new(config);
     track.set_muted(now, muted);
@@ -255,6 +257,7 @@ fn start(now: Instant, kind: MediaKind, muted: bool, codec: CodecSpec, audio_lev
 
 pub(super) fn mime(slot: &TrackSlot, codec: &CodecSpec) -> String {
     match slot.kind {
+        MediaKind::Audio if codec.red_payload_type.is_some() => "audio/red".to_owned(),
         MediaKind::Audio => format!("audio/{}", codec.name),
         MediaKind::Video => format!("video/{}", codec.name.to_ascii_uppercase()),
     }

@@ -49,6 +49,7 @@ impl Worker {
             accept_any_codec: true,
             answer_rids: true,
             max_message_bytes: MESSAGE_MAX.into(),
+            audio_redundancy: true,
         };
         // Receivers tell when packets came; those that cannot tell their estimate by REMB, as with a LiveKit server.
         let subscriber = Config { remb: true, answer_rids: false, ..publisher.clone() };

@@ -7,6 +7,7 @@ use crate::ids;
 use crate::media::{MediaCommand, MemberKey};
 use crate::metrics::Metrics;
 use std::time::Duration;
+use trtc_proto::livekit::encryption::Type as Encryption;
 use trtc_proto::livekit::request_response::{Reason, Request};
 use trtc_proto::livekit::signal_response::Message;
 use trtc_proto::livekit::{
@@ -35,10 +36,7 @@ impl Room {
         let published = TrackPublishedResponse { cid: request.cid.clone(), track: Some(track.info.clone()) };
         member.tracks.push(track);
         let kind = if request.r#type() == TrackType::Video { MediaKind::Video } else { MediaKind::Audio };
-        // The first is the one to send; others are backups.
-        let codec =
-            request.simulcast_codecs.first().map(|c| c.codec.rsplit('/').next().unwrap_or_default().to_lowercase());
-        let codec = codec.filter(|name| !name.is_empty());
+        let codec = wanted_codec(&request);
         let (cid, muted) = (request.cid, request.muted);
         self.media(key, MediaCommand::ExpectTrack { member: key, cid, sid, kind, muted, codec });
         self.send(key, messages::encode(Message::TrackPublished(published)), Missed::Keep);
@@ -245,4 +243,15 @@ impl Room {
         member.touch();
         self.tell_all(key);
     }
+}
+
+/// The codec that a publisher shall send in, when it says so. Of several the first is that one, others are backups. Sound without
+/// repetitions is asked for by the name of its codec.
+fn wanted_codec(request: &AddTrackRequest) -> Option<String> {
+    if request.r#type() == TrackType::Audio {
+        let plain = request.disable_red || request.encryption() != Encryption::None;
+        return plain.then(|| "opus".to_owned());
+    }
+    let first = request.simulcast_codecs.first()?;
+    first.codec.rsplit('/').next().filter(|name| !name.is_empty()).map(str::to_lowercase)
 }
