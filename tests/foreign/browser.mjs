@@ -4,7 +4,7 @@ import { args, callPage, launchForCalls, say } from './chromium.mjs';
 
 const browser = await launchForCalls('--use-fake-ui-for-media-stream');
 const page = await callPage(browser);
-const verdict = await page.evaluate(async ({ url, token, seconds }) => {
+const verdict = await page.evaluate(async ({ url, token, listenerToken, seconds }) => {
   const LK = window.LivekitClient;
   const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
   const room = new LK.Room({ adaptiveStream: false, dynacast: false });
@@ -49,14 +49,32 @@ const verdict = await page.evaluate(async ({ url, token, seconds }) => {
   oscillator.start();
   await room.localParticipant.publishTrack(canvas.captureStream(30).getVideoTracks()[0],
     { source: 'camera', videoCodec: 'h264', simulcast: false });
-  await room.localParticipant.publishTrack(out.stream.getAudioTracks()[0], { source: 'microphone', dtx: false, red: false });
+  // WebAudio's sound has two channels, for which the client switches RED off unless it is told.
+  await room.localParticipant.publishTrack(out.stream.getAudioTracks()[0], { source: 'microphone', dtx: false, red: true });
+  // Another browser's ear: is there sound, and does each packet bring a frame again that it has (statistics name the codec within RED).
+  const heardBy = async (other) => {
+    const coming = new Promise((done) => other.on('trackSubscribed', (track, _, from) => {
+      if (track.kind === 'audio' && from.identity === 'browser') done(track);
+    }));
+    await other.connect(url, listenerToken);
+    const track = await coming;
+    track.attach().muted = true;
+    const ear = new AnalyserNode(context);
+    context.createMediaStreamSource(new MediaStream([track.mediaStreamTrack])).connect(ear);
+    await sleep(2500);
+    const samples = new Float32Array(ear.fftSize);
+    ear.getFloatTimeDomainData(samples);
+    const inbound = [...(await track.getRTCStatsReport()).values()].find((s) => s.type === 'inbound-rtp');
+    await other.disconnect();
+    return { peak: Math.max(...samples), repeats: inbound.packetsDiscarded, packets: inbound.packetsReceived };
+  };
   for (let i = 1; i <= 20; i += 1) {
     const bytes = new Uint8Array(8);
     new DataView(bytes.buffer).setUint32(0, i);
     await room.localParticipant.publishData(bytes, { reliable: true, topic: 'trtc.cmd.3' });
     await sleep(100);
   }
-  await sleep(2000);
+  const listener = await heardBy(new LK.Room());
   const measure = () => {
     const shot = Object.assign(document.createElement('canvas'), { width: 640, height: 360 });
     const ctx = shot.getContext('2d', { willReadFrequently: true });
@@ -85,7 +103,7 @@ const verdict = await page.evaluate(async ({ url, token, seconds }) => {
   for (let i = 0; i < 100 && !seen.reconnected; i += 1) await sleep(100);
   await sleep(2500);
   const later = await measure()(2);
-  const verdict = { joinMs, frames, later, size, total: before, toneHz: peak * 48000 / 32768, data: seen.data, reconnected: seen.reconnected,
+  const verdict = { joinMs, frames, later, size, total: before, toneHz: peak * 48000 / 32768, data: seen.data, listener, reconnected: seen.reconnected,
     speakers: [...seen.speakers].sort(), quality: seen.quality,
     state: room.state };
   await sleep(Math.max(0, seconds * 1000 - (performance.now() - start)));

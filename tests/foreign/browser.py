@@ -19,7 +19,7 @@ def main():
     checks.that(ours.wait("joined", 10), "our member joins")
     args = {
         "modules": str(pathlib.Path(os.environ["TRTC_NODE_MODULES"])), "page": server.http, "url": server.url,
-        "token": server.token("web", "browser"), "seconds": 14,
+        "token": server.token("web", "browser"), "listenerToken": server.token("web", "listener"), "seconds": 15,
     }
     page = Lines(["node", HERE / "browser.mjs", json.dumps(args)], stderr=log_file("browser"))
     joined = page.wait("joined", 20)
@@ -32,6 +32,9 @@ def main():
         checks.that(abs(verdict["toneHz"] - 440) <= 2, "it hears our tone within 2 Hz", verdict["toneHz"])
         checks.that(len(verdict["data"]) > 5 and verdict["data"] == sorted(verdict["data"]), "it gets our messages in order", len(verdict["data"]))
         checks.that(verdict["speakers"] == ["browser", "ours"], "it is told that both speak", verdict["speakers"])
+        sound = verdict["listener"]
+        checks.that(sound["peak"] > 0.1, "another browser hears its sound", sound)
+        checks.that(sound["repeats"] >= sound["packets"] * 0.8, "with repetitions of earlier frames (RED)", sound)
         rated = verdict["quality"]
         checks.that(rated.get("ours") == rated.get("browser") == "excellent", "and that both are well connected", rated)
         checks.that(verdict["reconnected"] and verdict["state"] == "connected", "it comes back after its WebSocket is cut")

@@ -322,10 +322,11 @@ impl Negotiation {
         let same: Vec<&CodecSpec> = known().filter(|known| codecs::is_same_configuration(known, codec)).collect();
         codecs::choose_free(codec, used);
         if let Some(first) = same.first() {
-            let shared = |of: fn(&CodecSpec) -> Option<u8>| same.iter().find_map(|same| of(same));
             codec.payload_type = first.payload_type;
-            codec.rtx_payload_type = codec.rtx_payload_type.map(|free| shared(|c| c.rtx_payload_type).unwrap_or(free));
-            codec.red_payload_type = codec.red_payload_type.map(|free| shared(|c| c.red_payload_type).unwrap_or(free));
+            let shared_rtx = same.iter().find_map(|same| same.rtx_payload_type);
+            let shared_red = same.iter().find_map(|same| same.red_payload_type);
+            codec.rtx_payload_type = codec.rtx_payload_type.map(|free| shared_rtx.unwrap_or(free));
+            codec.red_payload_type = codec.red_payload_type.map(|free| shared_red.unwrap_or(free));
         }
     }
 
