@@ -20,6 +20,10 @@ const DEFAULT_SEND_MESSAGE: u32 = 65_536;
 /// Longest wait for a retransmission. RFC 9260 proposes 60 s; messages would stand still for seconds after a path that was dead for
 /// seconds has come back. Browsers wait at most 800 ms (dcSCTP).
 const RTO_MAX_MS: u64 = 1_000;
+/// Shortest one: the 200 ms for which a receiver may keep its SACK (RFC 9260 6.2) and a round trip of up to 300 ms. With less, a window
+/// of one packet that a bad path has left times out each time, and no long message of a lossy channel ever arrives again (dcSCTP's
+/// `rto_min`: "must be larger than an expected peer delayed ack timeout").
+const RTO_MIN_MS: u64 = 500;
 /// The receive window must exceed the largest message, or the association aborts.
 const RECEIVE_WINDOW: u32 = 1 << 20;
 const MAX_STREAM_ID: u16 = 1022;
@@ -47,7 +51,7 @@ impl Shared {
             .with_max_receive_buffer_size(RECEIVE_WINDOW)
             .with_max_init_retransmits(None)
             .with_rto_initial_ms(500)
-            .with_rto_min_ms(200)
+            .with_rto_min_ms(RTO_MIN_MS)
             .with_rto_max_ms(RTO_MAX_MS)
             // The path decides whether the other side is dead: ICE.
             .with_max_data_retransmits(None)

@@ -120,6 +120,29 @@ fn data_survives_loss() {
     assert_eq!(received, (0..40).collect::<Vec<u8>>());
 }
 
+/// Messages that may be lost are, but once the path is whole again the next ones arrive, long ones too.
+#[test]
+fn a_lossy_channel_recovers_from_a_bad_path() {
+    for seed in 0..200u64 {
+        let mut net = connected(ROLES[seed as usize % 3], Setup::Passive, 500 + seed);
+        net.wire.loss_percent = [30, 60, 100][seed as usize / 3 % 3];
+        net.wire.delay = Duration::from_millis([25, 60, 125][seed as usize / 9 % 3]);
+        for length in [5_000, 100, 60_000, 1_300] {
+            let now = net.now;
+            net.peers[0].send_data(now, "_lossy", &vec![1; length]).unwrap();
+            net.run(Duration::from_millis(700));
+        }
+        net.wire.loss_percent = 0;
+        let came = |net: &Net| data_of(net, 1, "_lossy").iter().any(|data| data[0] == 2);
+        let arrived = (0..15).any(|_| {
+            let now = net.now;
+            let _ = net.peers[0].send_data(now, "_lossy", &vec![2; 5_000]);
+            net.run_until(Duration::from_secs(2), came).is_some()
+        });
+        assert!(arrived, "seed {seed}: {:?}", data_of(&net, 1, "_lossy").iter().map(Vec::len).collect::<Vec<_>>());
+    }
+}
+
 #[test]
 fn sends_are_limited() {
     let mut net = connected(ROLES[0], Setup::Passive, 6);
