@@ -1,4 +1,4 @@
-// A WHIP publisher of its own making in headless Chromium (three layers, an ICE restart by PATCH) and livekit-client beside it.
+// A WHIP publisher of its own making in headless Chromium (three layers; by PATCH each candidate and an ICE restart) and livekit-client beside it.
 // 960x540 is the smallest picture of which libwebrtc sends three layers, at 640x360 the third never comes (video/config/simulcast.cc;
 // said by ExWebRTC's guides/advanced/simulcast.md too).
 // Arguments: JSON {modules, page, whip, url, tokens: {whip, watch}}. Prints one JSON object a line.
@@ -15,15 +15,46 @@ say('created', await publisher.evaluate(async ({ whip, token }) => {
   peer.addTransceiver(stream.getVideoTracks()[0], {
     direction: 'sendonly', streams: [stream], sendEncodings: [layer('q', 4), layer('h', 2), layer('f', 1)],
   });
-  await peer.setLocalDescription();
+  const candidates = [];
+  const gathered = new Promise((done) => {
+    peer.onicecandidate = ({ candidate }) => (candidate?.candidate ? candidates.push(candidate) : done());
+  });
+  // The offer leaves without a candidate.
+  await peer.setLocalDescription(await peer.createOffer());
+  const offer = peer.localDescription.sdp.replace(/a=(candidate:.*|end-of-candidates)\r\n/g, '');
   const post = await fetch(whip, {
-    method: 'POST', headers: { Authorization: `Bearer ${token}`, 'Content-Type': 'application/sdp' }, body: peer.localDescription.sdp,
+    method: 'POST', headers: { Authorization: `Bearer ${token}`, 'Content-Type': 'application/sdp' }, body: offer,
   });
   const answer = await post.text();
   await peer.setRemoteDescription({ type: 'answer', sdp: answer });
   Object.assign(window, { peer, token, location_: new URL(post.headers.get('Location'), whip).href });
+  await gathered;
+  peer.onicecandidate = null;
+  // RFC 9725 4.3.2: each candidate in a fragment of its own.
+  const own = (name) => new RegExp(`a=${name}:.*`).exec(offer)[0].trim();
+  window.trickle = async () => {
+    const statuses = [];
+    for (const { candidate, sdpMid } of candidates) {
+      const lines = [own('ice-ufrag'), own('ice-pwd'), 'm=audio 9 UDP/TLS/RTP/SAVPF 0', `a=mid:${sdpMid}`, `a=${candidate}`, ''];
+      const patch = await fetch(window.location_, {
+        method: 'PATCH', body: lines.join('\r\n'),
+        headers: { Authorization: `Bearer ${token}`, 'Content-Type': 'application/trickle-ice-sdpfrag', 'If-Match': post.headers.get('ETag') },
+      });
+      statuses.push(patch.status);
+    }
+    const used = async () => {
+      const stats = await peer.getStats();
+      const transport = [...stats.values()].find((r) => r.type === 'transport');
+      return stats.get(stats.get(transport.selectedCandidatePairId)?.localCandidateId);
+    };
+    for (let i = 0; i < 200 && peer.connectionState !== 'connected'; i += 1) await new Promise((done) => setTimeout(done, 100));
+    const { address, port, candidateType } = await used() ?? {};
+    const announced = candidates.some((c) => c.candidate.includes(` ${address} ${port} typ ${candidateType}`));
+    return { statuses, announced, used: `${candidateType} ${address}:${port}`, candidates: candidates.map((c) => c.candidate) };
+  };
   return { status: post.status, etag: post.headers.get('ETag'), simulcast: /a=simulcast:recv q;h;f/.test(answer) };
 }, { whip: args.whip, token: args.tokens.whip }));
+say('trickled', await publisher.evaluate(() => window.trickle()));
 
 const watcher = await callPage(browser, { name: 'watcher', style: 'width:640px;height:360px' });
 await watcher.evaluate(async ({ url, token }) => {

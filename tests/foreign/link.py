@@ -1,7 +1,11 @@
-"""Links that carry too little for a while: a Chromium that watches a member of two layers on `trtc serve` gets the small layer and
-then the big one again; our library that publishes to `trtc serve` and to livekit-server sends less, and its pictures go on."""
+"""Links that carry too little for a while: a Chromium that watches a member of two layers on `trtc serve` gets the small layer, no
+picture on a link that does not even carry that, and then the big one again; our library that publishes to `trtc serve` and to
+livekit-server sends less, and its pictures go on. At last Chromium's link loses packets both ways: each layer of its camera and what
+it watches are repaired."""
 import json
 import os
+import subprocess
+import threading
 import time
 
 import netns
@@ -12,8 +16,10 @@ from rig import HERE, TRTC, Checks, Lines, has_browser, log_file
 BIG, SMALL = 640, 320
 STAY = 150
 # The pattern in the big layer takes about 350 kbit/s, in the small one less than half of it, and sound 40.
-DOWN_BPS, UP_BPS = 260_000, 270_000
+DOWN_BPS, UP_BPS, NO_PICTURE_BPS = 260_000, 270_000, 60_000
+LOSS = 0.03
 SETTLE_SECONDS, LIMITED_SECONDS = 4, 10
+WATCHED_SECONDS = 6
 
 
 def join(prefix, server, room, user, *options):
@@ -24,7 +30,7 @@ def join(prefix, server, room, user, *options):
 def chromium(prefix, server, room):
     arguments = {"modules": os.environ["TRTC_NODE_MODULES"], "page": server.page, "url": server.url, "token": server.token(room, "chromium"),
                  "seconds": STAY}
-    return Lines([*prefix, "node", HERE / "link.mjs", json.dumps(arguments)], stderr=log_file("link-chromium"))
+    return Lines([*prefix, "node", HERE / "link.mjs", json.dumps(arguments)], stderr=log_file("link-chromium"), stdin=subprocess.PIPE)
 
 
 def until(lines, name, since, seconds, fits):
@@ -53,9 +59,10 @@ def go_on(checks, link, ok, what, saw):
 
 class Watcher:
     """Chromium behind a narrow downlink."""
+    seconds = WATCHED_SECONDS
 
     def __init__(self, checks, network, server):
-        self.checks = checks
+        self.checks, self.server = checks, server
         self.sender = join(network.at_server(), server, "down", "sender", "--publish", "pattern", "--size", "640x360", "--kbps", 1200, "--small-size", "320x180",
                            "--small-kbps", 150)
         prefix, self.link = network.narrow_client(1)
@@ -67,12 +74,16 @@ class Watcher:
     def limit(self):
         self.link.limit(down=DOWN_BPS)
 
+    def state(self, wanted, since):
+        return until(self.page, "stream_state", since, 90, lambda e: e["state"] == wanted)
+
     def limited(self, begin):
         took = until(self.page, "look", begin, LIMITED_SECONDS, lambda e: e["width"] == SMALL)
         self.checks.that(took is not None, f"on {DOWN_BPS // 1000} kbit/s it gets the small layer after s:", took)
 
     def lift(self):
-        self.link.limit()
+        """Not yet: first it becomes worse."""
+        self.link.limit(down=NO_PICTURE_BPS)
 
     def lifted(self, begin, end):
         seen = between(self.page, "look", begin, end)
@@ -84,12 +95,37 @@ class Watcher:
             longest = max(longest, look["_t"] - since["_t"])
         saw = f"{frames} frames in {end - begin:.0f} s, at most {longest:.1f} s without one"
         go_on(self.checks, self.link, frames > 8 * (end - begin) and longest <= 2, "its pictures go on meanwhile", saw)
-        took = until(self.page, "look", end + 3, 40, lambda e: e["width"] == BIG)
-        self.checks.that(took is not None, "when the link is free the big layer is there after s:", took)
+        took = self.state("paused", end)
+        self.checks.that(took is not None, f"on {NO_PICTURE_BPS // 1000} kbit/s it is told that the picture is paused after s:", took)
+        free = time.monotonic()
+        self.link.limit()
+        took = self.state("active", free)
+        self.checks.that(took is not None, "when the link is free it is told that the picture goes on after s:", took)
+        stopped = max((e["frames"] for e in between(self.page, "look", 0, free)), default=0)
+        took = until(self.page, "look", free, 40, lambda e: e["width"] == BIG and e["frames"] > stopped)
+        self.checks.that(took is not None, "the big layer is there after s:", took)
+
+    def lossy(self):
+        """Chromium repeats what the server misses, for each layer, and the server what Chromium misses."""
+        self.page.child.stdin.write("publish\n")
+        self.page.child.stdin.flush()
+        layers = until(self.page, "look", 0, 30, lambda e: len(e["sent"]) > 1 and all(layer["packets"] > 10 for layer in e["sent"]))
+        self.checks.that(layers, "Chromium publishes a camera in layers")
+        before, begin = self.server.counts()["media_repairs_in"], time.monotonic()
+        self.link.lose(LOSS)
+        sent = until(self.page, "look", begin, 40, lambda e: all(layer["repeated"] > 0 for layer in e["sent"]))
+        took = until(self.page, "look", begin, 40, lambda e: e["repaired"] > 0)
+        self.link.lose(0)
+        looks = between(self.page, "look", begin, time.monotonic())
+        self.checks.that(sent is not None, f"with {LOSS:.0%} loss it repeats packets of each layer after s:", [sent, looks[-1:]])
+        self.checks.that(took is not None, "and receives what the server repeats after s:", took)
+        accepted = self.server.counts()["media_repairs_in"] - before
+        self.checks.that(accepted > 0, "repetitions of Chromium fill gaps at the server", accepted)
 
 
 class Publisher:
     """Ours behind a narrow uplink; another of ours at the server's side watches."""
+    seconds = LIMITED_SECONDS
 
     def __init__(self, checks, network, server, number):
         self.checks, self.name, room = checks, server.kind, f"up{number}"
@@ -122,6 +158,16 @@ class Publisher:
         self.checks.that(rose is not None, f"when the link is free it sends more again, {self.name}", self.kbps(end, time.monotonic()))
 
 
+def course(end):
+    begin = time.monotonic()
+    end.limit()
+    end.limited(begin)
+    time.sleep(max(begin + end.seconds - time.monotonic(), 0))
+    lifted = time.monotonic()
+    end.lift()
+    end.lifted(begin, lifted)
+
+
 def main():
     reason = netns.missing()
     if reason:
@@ -138,13 +184,10 @@ def main():
         print("SKIPPED Chromium on a narrow link: no livekit-client or no chromium")
     [end.ready() for end in ends]
     time.sleep(SETTLE_SECONDS)
-    begin = time.monotonic()
-    [end.limit() for end in ends]
-    [end.limited(begin) for end in ends]
-    time.sleep(max(begin + LIMITED_SECONDS - time.monotonic(), 0))
-    lifted = time.monotonic()
-    [end.lift() for end in ends]
-    [end.lifted(begin, lifted) for end in ends]
+    threads = [threading.Thread(target=course, args=(end,)) for end in ends]
+    [t.start() for t in threads]
+    [t.join() for t in threads]
+    [end.lossy() for end in ends if isinstance(end, Watcher)]
     for lane in (lane for end in ends for lane in (end.link.down, end.link.up)):
         print("dropped by the link:", lane.dropped)
     network.close()

@@ -4,6 +4,7 @@ import collections
 import ctypes
 import fcntl
 import os
+import random
 import select
 import struct
 import threading
@@ -48,7 +49,7 @@ class NarrowNetwork(netns.Network):
 
 
 class Link:
-    """`limit(down, up)` in bit/s, None for no limit; takes effect at once."""
+    """`limit(down, up)` in bit/s, None for no limit; `lose(part)` of all packets, both ways. Both take effect at once."""
 
     def __init__(self, near, far, queue_seconds=0.4):
         self.queue_seconds = queue_seconds
@@ -57,6 +58,9 @@ class Link:
 
     def limit(self, down=None, up=None):
         self.down.bps, self.up.bps = down, up
+
+    def lose(self, part):
+        self.down.loss = self.up.loss = part
 
     def is_void(self):
         passed, late = self.down.passed + self.up.passed, self.down.late + self.up.late
@@ -77,6 +81,7 @@ class Link:
 class Lane:
     def __init__(self, source, sink):
         self.source, self.sink, self.bps = source, sink, None
+        self.loss, self.random = 0.0, random.Random(1)
         self.waiting, self.free, self.dropped, self.passed, self.late = collections.deque(), 0.0, 0, 0, 0
 
     def read(self, queue_seconds):
@@ -86,6 +91,9 @@ class Lane:
             except BlockingIOError:
                 return
             now = time.monotonic()
+            if self.random.random() < self.loss:
+                self.dropped += 1
+                continue
             if self.bps is None:
                 self.waiting.append((now, packet))
                 continue

@@ -45,6 +45,8 @@ class Guest:
         self.room, self.attributes, self.permissions, self.tracks = rtc.Room(), {}, [], set()
         self.room.on("participant_attributes_changed", lambda changed, who: self.attributes.update({who.identity: dict(who.attributes)}))
         self.room.on("participant_permissions_changed", lambda who, now: self.permissions.append((who.identity, now.can_publish)))
+        self.metadata = {}
+        self.room.on("participant_metadata_changed", lambda who, old, new: self.metadata.update({who.identity: (old, new)}))
         self.heard_at = 0.0
         self.room.on("track_subscribed", self.subscribed)
         self.room.on("track_unsubscribed", lambda track, publication, who: self.tracks.discard(publication.sid))
@@ -142,6 +144,14 @@ async def run(checks, server):
     checks.that(await until(lambda: anchor.attributes.get("stock", {}).get("seat") == "5"), "a later change arrives")
     role = dict(stock.room.remote_participants["alice"].attributes)
     checks.that(role == {"trtc.role": "anchor"} and "alice" not in stock.attributes, "what had no right does not", role)
+
+    await stock.room.local_participant.set_metadata("seat 5, by the window")
+    told = lambda *pair: anchor.metadata.get("stock") == pair
+    checks.that(await until(lambda: told("", "seat 5, by the window")), "metadata set by a client arrives", anchor.metadata)
+    await asyncio.wait_for(anchor.room.local_participant.set_metadata("of no right"), 15)
+    await stock.room.local_participant.set_metadata("standing")
+    checks.that(await until(lambda: told("seat 5, by the window", "standing")), "and a later change", anchor.metadata)
+    checks.that("alice" not in stock.metadata and not stock.room.remote_participants["alice"].metadata, "without the right it does not", stock.metadata)
 
     # Our library switches its role; the Python client reads it.
     ours = Lines(
