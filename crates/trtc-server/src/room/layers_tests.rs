@@ -5,7 +5,8 @@ use std::time::Duration;
 use trtc_proto::livekit::signal_request::Message as Ask;
 use trtc_proto::livekit::signal_response::Message as Tell;
 use trtc_proto::livekit::{
-    AddTrackRequest, SubscribedQualityUpdate, TrackSource, TrackType, UpdateTrackSettings, VideoQuality,
+    AddTrackRequest, StreamState, StreamStateInfo, SubscribedQualityUpdate, TrackSource, TrackType,
+    UpdateTrackSettings, VideoQuality,
 };
 
 /// LiveKit's publishers are promised that an unwanted layer stops within this time.
@@ -73,6 +74,20 @@ async fn unwatched_layers_stop_within_five_seconds() {
     wants(&mut rig, &bob, &sid, VideoQuality::High, true);
     let (time, layers) = time_until_told(&mut rig, &ann, super::TICK).await;
     assert!(layers == [&ALL[..0]] && time <= STOPS_WITHIN, "{layers:?} {time:?}");
+}
+
+#[tokio::test]
+async fn a_subscriber_is_told_that_its_link_pauses_a_track_and_that_it_goes_on() {
+    let (mut rig, ann, sid, bob) = call().await;
+    rig.heard(bob.wire.socket).await;
+    for (paused, state) in [(true, StreamState::Paused), (false, StreamState::Active)] {
+        rig.media(2, MediaEvent::StreamState { sid: sid.clone(), paused });
+        let (told, _) = rig.heard(bob.wire.socket).await;
+        let states = told.into_iter().filter_map(|m| if let Tell::StreamStateUpdate(u) = m { Some(u) } else { None });
+        let states: Vec<_> = states.flat_map(|u| u.stream_states).collect();
+        let info = StreamStateInfo { participant_sid: ann.sid.clone(), track_sid: sid.clone(), state: state.into() };
+        assert_eq!(states, [info]);
+    }
 }
 
 #[tokio::test]
