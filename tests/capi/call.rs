@@ -54,6 +54,10 @@ impl Member {
         self.lines.lock().iter().any(|l| l.starts_with(line))
     }
 
+    fn count(&self, line: &str) -> usize {
+        self.lines.lock().iter().filter(|l| l.starts_with(line)).count()
+    }
+
     fn wait(&self, line: &str) {
         until(line, || self.heard(line));
     }
@@ -155,7 +159,8 @@ unsafe extern "C" fn render(data: *mut c_void, user: *const c_char, stream: i32,
     unsafe {
         let frame = &*frame;
         let (width, height) = (frame.width as usize, frame.height as usize);
-        assert_eq!((frame.pixel_format, stream, frame.rotation), (TRTC_VIDEO_PIXEL_FORMAT_I420, 0, 0));
+        assert_eq!((frame.pixel_format, frame.rotation), (TRTC_VIDEO_PIXEL_FORMAT_I420, 0));
+        assert!([TRTC_VIDEO_STREAM_TYPE_BIG, TRTC_VIDEO_STREAM_TYPE_SMALL].contains(&stream));
         let mut picture = I420::black(width, height);
         for (plane, (from, stride)) in
             picture.planes_mut().into_iter().zip(frame.planes.into_iter().zip(frame.strides_bytes))
@@ -168,7 +173,7 @@ unsafe extern "C" fn render(data: *mut c_void, user: *const c_char, stream: i32,
             let sent = Pattern::new(width, height).frame(code.index.into(), code.time_ms);
             member.psnr.lock().push(psnr_y(&sent, &picture));
         }
-        Member::told(data, "render", &text(user));
+        Member::told(data, "render", &format!("{} {stream} {width}", text(user)));
     }
 }
 
@@ -283,6 +288,44 @@ fn two_hosts_see_hear_and_read_each_other() {
     for member in [alice, bob] {
         destroy(member.token());
         assert_eq!(member.released.load(SeqCst), 1);
+        assert!(!member.heard("on_error"), "{:?}", member.lines.lock());
+    }
+}
+
+#[test]
+fn a_receiver_takes_the_small_stream_and_the_main_one_again() {
+    let server = TestServer::start();
+    let (alice, bob) = (member(None), member(None));
+    let (mut main, mut small) = (made::<trtc_video_enc_param>(), made::<trtc_video_enc_param>());
+    (main.video_resolution, main.video_fps, main.video_bitrate_kbps) = (TRTC_VIDEO_RESOLUTION_640_360, 10, 300);
+    (small.video_resolution, small.video_fps, small.video_bitrate_kbps) = (TRTC_VIDEO_RESOLUTION_320_180, 10, 100);
+    unsafe {
+        assert_eq!(trtc_cloud_set_video_encoder_param(alice.token(), 0, &raw const main), TRTC_OK, "{}", message());
+        let result = trtc_cloud_enable_small_video_stream(alice.token(), 1, &raw const small);
+        assert_eq!(result, TRTC_OK, "{}", message());
+    }
+    for (user, member) in [("alice", &alice), ("bob", &bob)] {
+        assert_eq!(enter(&server, "layers", user, member.token()), TRTC_OK, "{}", message());
+        member.wait("on_enter_room ");
+    }
+    alice.wait("on_send_first_local_video_frame 1");
+    let choose = |stream| {
+        let result = unsafe { trtc_cloud_set_remote_video_stream_type(bob.token(), USER, stream) };
+        assert_eq!(result, TRTC_OK, "{}", message());
+    };
+    let (big, small) = ("on_user_video_size_changed alice 0 640 360", "on_user_video_size_changed alice 1 320 180");
+    bob.wait(big);
+    bob.wait("render alice 0 640");
+    assert!(!bob.heard(small), "nobody has asked for it");
+    choose(TRTC_VIDEO_STREAM_TYPE_SMALL);
+    bob.wait(small);
+    until("small pictures", || bob.count("render alice 1 320") >= 10);
+    let (sizes, pictures) = (bob.count(big), bob.count("render alice 0 640"));
+    choose(TRTC_VIDEO_STREAM_TYPE_BIG);
+    until("the main size", || bob.count(big) > sizes);
+    until("main pictures", || bob.count("render alice 0 640") >= pictures + 10);
+    for member in [alice, bob] {
+        destroy(member.token());
         assert!(!member.heard("on_error"), "{:?}", member.lines.lock());
     }
 }
