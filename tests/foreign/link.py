@@ -141,7 +141,7 @@ class Publisher:
         seen = [e["frames"] for e in between(self.watcher, "frames", begin, end)]
         frames = seen[-1] - seen[0] if seen else 0
         go_on(self.checks, self.link, frames > 8 * (end - begin), f"its pictures go on meanwhile, {self.name}", f"{frames} frames in {end - begin:.0f} s")
-        rose = until(self.sender, "statistics", end, 40, lambda e: sum(s["kbps"] for s in e["local"]) > 300)
+        rose = until(self.sender, "statistics", end, 90, lambda e: sum(s["kbps"] for s in e["local"]) > 300)
         self.checks.that(rose is not None, f"when the link is free it sends more again, {self.name}", self.kbps(end, time.monotonic()))
 
 
