@@ -29,7 +29,15 @@ cargo xtask fuzz [--seconds N] [--target T] [--keep]
 cargo xtask foreign [WORD]       the suites with foreign programs, or those whose names contain WORD
 cargo xtask hostile              forbidden acts and floods, at full length
 cargo xtask camera-vm            the camera test in a qemu guest with a virtual camera
-cargo xtask bench NAME           packet, message or sfu: instruction counts, and the cost of forwarding";
+cargo xtask bench NAME           packet, message or sfu: instruction counts, and the cost of forwarding
+
+Environment, for what is longer or elsewhere than `cargo xtask test`:
+TRTC_LOAD=long                   the floods of trtc-testkit at full length, as `hostile` has them
+TRTC_TEST_URL=http://HOST:PORT   trtc-member's loopback test on a server that runs (TRTC_TEST_KEY, TRTC_TEST_SECRET, TRTC_TEST_SECONDS)
+TRTC_RESUME_BASELINE=1           `foreign resume`: what foreign clients do on livekit-server, to compare with
+TRTC_RESUME_ONLY=TEXT            `foreign resume`: only the pairs whose names contain it
+TRTC_NO_BROWSER=1                ./x does not install Chromium; what needs it is skipped and told at the end
+TRTC_TEST_LOGS=DIR               where the programs of foreign suites log, else the temporary directory";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();

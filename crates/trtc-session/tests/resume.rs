@@ -3,10 +3,10 @@
 mod common;
 
 use common::{Rig, join, published, sdp, track};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use trtc_proto::Message as _;
 use trtc_proto::livekit::{self as lk, signal_request::Message as Request, signal_response::Message as Response};
-use trtc_session::{Event, Target};
+use trtc_session::{Event, Session, Target};
 use trtc_types::Code;
 
 /// A member whose publisher carries data.
@@ -327,19 +327,25 @@ fn an_attempt_from_an_address_that_is_gone_is_made_again() {
     assert_eq!(rig.take_events().last(), Some(&Event::ConnectionRecovered));
 }
 
+/// Breaks a connection and lets time pass until it is tried again; returns how long that took.
+fn wait_after(rig: &mut Rig, lose: impl FnOnce(&mut Session, Instant)) -> Duration {
+    rig.take_log();
+    let lost = rig.now;
+    rig.with(lose);
+    while !rig.log.iter().any(|l| l.starts_with("open")) {
+        rig.pass(10);
+    }
+    let waited = rig.now - lost;
+    rig.open();
+    waited
+}
+
 #[test]
 fn transports_that_fail_over_and_over_are_tried_less_and_less_often() {
     let mut rig = talking();
     let mut waits = Vec::new();
     for _ in 0..8 {
-        rig.take_log();
-        let lost = rig.now;
-        rig.with(|s, now| s.transport_failed(now, Target::Subscriber));
-        while !rig.log.iter().any(|l| l.starts_with("open")) {
-            rig.pass(10);
-        }
-        waits.push(rig.now - lost);
-        rig.open();
+        waits.push(wait_after(&mut rig, |s, now| s.transport_failed(now, Target::Subscriber)));
         // Declined every time: the way back in full takes no short cut around the wait.
         let action = lk::leave_request::Action::Reconnect as i32;
         rig.say(Response::Leave(lk::LeaveRequest { action, ..Default::default() }));
@@ -358,14 +364,7 @@ fn a_flapping_connection_is_tried_less_and_less_often() {
     let mut rig = talking();
     let mut waits = Vec::new();
     for _ in 0..8 {
-        rig.take_log();
-        let lost = rig.now;
-        rig.with(|s, now| s.socket_closed(now));
-        while !rig.log.iter().any(|l| l.starts_with("open")) {
-            rig.pass(10);
-        }
-        waits.push(rig.now - lost);
-        rig.open();
+        waits.push(wait_after(&mut rig, |s, now| s.socket_closed(now)));
         rig.say(reconnected(1));
         restarted(&mut rig);
         assert_eq!(rig.take_events().last(), Some(&Event::ConnectionRecovered));
