@@ -212,7 +212,7 @@ def ingest(checks, server):
     pages = Lines(["node", HERE / "ingest.mjs", json.dumps(args)], stderr=log_file("ingest"))
     said = lambda event: pages.wait(event, 90) or {}
     created, high = said("created"), said("high")
-    checks.that(created.get("status") == 301 and created.get("simulcast"), "Chromium publishes three layers by WHIP", created)
+    checks.that(created.get("status") == 201 and created.get("simulcast"), "Chromium publishes three layers by WHIP", created)
     trickled = said("trickled")
     patched = trickled.get("statuses") and set(trickled["statuses"]) == {204}
     checks.that(patched and trickled["announced"], "each candidate comes by PATCH, and one of them is used", trickled)
