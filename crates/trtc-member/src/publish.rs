@@ -480,3 +480,7 @@ fn set(packet: &mut [u8], at: usize, value: &[u8]) {
 fn no_track(cid: &str) -> Error {
     Error::invalid(format!("cid {cid:?} is not published"))
 }
+
+#[cfg(test)]
+#[path = "publish_tests.rs"]
+mod tests;

@@ -150,6 +150,90 @@ fn a_narrow_link_pauses(
     });
 }
 
+/// Two layers side by side, and a subscriber behind a queue that grows with every packet of the larger one: it gets the smaller.
+#[test]
+fn a_layer_follows_transport_wide_feedback() {
+    let media = start();
+    let (mut events_a, mut events_b) = (add(&media, 1, "a"), add(&media, 2, "b"));
+    let (mut a, mut b) = (Link::new(IceRole::Controlling), Link::new(IceRole::Controlled));
+    let track = SendTrack {
+        kind: MediaKind::Video,
+        codec: CodecKind::H264,
+        codec_spec: None,
+        stream_id: "-".into(),
+        track_id: "cid".into(),
+        ssrc: 1,
+        rtx_ssrc: None,
+    };
+    let section = a.peer.add_send(track);
+    a.peer.set_send_rids(section, &["q", "h"]);
+    let (cid, sid) = ("cid".to_owned(), "TR_v".to_owned());
+    media
+        .send(MediaCommand::ExpectTrack { member: 1, cid, sid, kind: MediaKind::Video, muted: false, codec: None })
+        .expect("queue");
+    media.send(MediaCommand::Offer { member: 1, sdp: a.peer.create_offer(), id: 1 }).expect("queue");
+    let answer = event(&mut [&mut a, &mut b], &mut events_a, |e| matches!(e, MediaEvent::Answer { .. }));
+    let MediaEvent::Answer { sdp, .. } = answer else { panic!("{answer:?}") };
+    a.peer.accept_answer(Instant::now(), &sdp).expect("answer");
+    until(&mut [&mut a, &mut b], "publisher connection", |c| c[0].connected);
+
+    // Every packet is a key frame, so that a switch waits for nothing; its second byte names the layer.
+    let params = a.peer.send_params(section).expect("negotiated");
+    let (mid, rid) = (params.ext_mid.expect("MID"), params.ext_rid.expect("RID"));
+    let mut sequence = 0;
+    let mut send = |a: &mut Link| {
+        sequence += 1;
+        for (layer, name, bytes) in [(1, "q", 150), (2, "h", 1_000)] {
+            let ssrc = 10 + u32::from(layer);
+            let (payload_type, timestamp) = (params.payload_type, u32::from(sequence) * 90);
+            let header = RtpHeader { marker: true, payload_type, sequence, timestamp, ssrc };
+            let mut payload = vec![0; bytes];
+            payload[..2].copy_from_slice(&[0x67, layer]);
+            a.send_rtp(&header, &[(mid, params.mid.as_bytes()), (rid, name.as_bytes())], &payload);
+        }
+    };
+    send(&mut a);
+    event(&mut [&mut a, &mut b], &mut events_a, |e| matches!(e, MediaEvent::TrackStarted { .. }));
+    let (sid, publisher_sid) = ("TR_v".to_owned(), "PA_a".to_owned());
+    media.send(MediaCommand::Subscribe { member: 2, sid, publisher_sid, on: true }).expect("queue");
+    media.send(MediaCommand::StartSubscriber { member: 2 }).expect("queue");
+    let offer = event(&mut [&mut a, &mut b], &mut events_b, |e| matches!(e, MediaEvent::Offer { .. }));
+    let MediaEvent::Offer { sdp, id, .. } = offer else { panic!("{offer:?}") };
+    let answer = b.peer.accept_offer(Instant::now(), &sdp).expect("offer");
+    media.send(MediaCommand::Answer { member: 2, sdp: answer, id }).expect("queue");
+    until(&mut [&mut a, &mut b], "subscriber connection", |c| c[1].connected);
+    let sections = b.peer.receive_sections();
+    let numbers =
+        sections.iter().flat_map(|s| &s.extensions).find(|(_, uri)| uri == trtc_peer::extension::TRANSPORT_CC);
+    let (number, _) = *numbers.expect("the numbers are agreed on");
+
+    let mut recorder = trtc_rtp::TransportFeedbackRecorder::new();
+    let (mut queue, mut large, mut small_in_a_row) = (Duration::ZERO, 0, 0);
+    until(&mut [&mut a, &mut b], "the smaller layer", |clients| {
+        send(clients[0]);
+        for packet in std::mem::take(&mut clients[1].rtp) {
+            let packet = RtpPacket::parse(&packet).expect("rtp");
+            let is_large = packet.payload()[1] == 2;
+            (large, small_in_a_row) = if is_large { (large + 1, 0) } else { (large, small_in_a_row + 1) };
+            queue = if is_large {
+                queue + Duration::from_millis(1)
+            } else {
+                queue.saturating_sub(Duration::from_millis(1))
+            };
+            let &[high, low] = packet.extension(number).expect("a number") else { panic!("two bytes") };
+            recorder.received(Instant::now() + queue, u16::from_be_bytes([high, low]));
+        }
+        let mut feedback = Vec::new();
+        while recorder.poll(Instant::now() + queue, &mut feedback, 1, 2) {
+            clients[1].send_rtcp(&feedback);
+            feedback.clear();
+        }
+        small_in_a_row >= 50
+    });
+    assert!(large >= 50, "the larger one came first, {large} packets of it");
+    media.stop();
+}
+
 fn data_is_stamped(a: &mut Link, b: &mut Link) {
     use prost::Message as _;
     use trtc_proto::livekit::{DataPacket, UserPacket, data_packet::Value};
