@@ -36,6 +36,7 @@ pub(crate) struct Core {
     pub actions: VecDeque<NetAction>,
     pub told: VecDeque<Delivery>,
     data_dropped: u64,
+    datagrams_dropped: u64,
     /// The host heard its last event.
     pub leaving: bool,
     closed: bool,
@@ -63,6 +64,7 @@ impl Core {
             actions: VecDeque::new(),
             told: VecDeque::new(),
             data_dropped: 0,
+            datagrams_dropped: 0,
             leaving: false,
             closed: false,
         }
@@ -83,6 +85,7 @@ impl Core {
                     peer.add_turn_server(now, server.clone());
                 }
             }
+            Input::Dropped(datagrams) => self.datagrams_dropped += datagrams,
             Input::SocketOpened(ip) => {
                 self.use_address(ip);
                 self.session.socket_opened(now);
@@ -194,6 +197,7 @@ impl Core {
             sent_bytes: self.publish.sent_bytes,
             received_bytes: self.receive.received_bytes,
             data_dropped: self.data_dropped,
+            datagrams_dropped: self.datagrams_dropped,
             local,
             remote: self.receive.stats(),
         }

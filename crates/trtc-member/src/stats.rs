@@ -17,6 +17,8 @@ pub struct MemberStats {
     pub received_bytes: u64,
     /// Data messages that could not be sent.
     pub data_dropped: u64,
+    /// Datagrams that the network of this machine did not take: a full socket, or a full or missing TCP connection.
+    pub datagrams_dropped: u64,
     /// Tracks of ours.
     pub local: Vec<LocalTrackStats>,
     /// Tracks of others.

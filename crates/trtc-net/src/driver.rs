@@ -1,18 +1,21 @@
 //! The process-wide `trtc-net` thread: the sockets and timers of all memberships. It starts with the first machine and ends after
 //! the last; [`shutdown`] joins it, so that a library that holds it can be unloaded.
-use crate::batch::{BATCH, Receiver, SendQueue, bind, mapped};
+mod sockets;
+
+use crate::batch::{BATCH, Receiver, SendQueue, mapped};
 use crate::found::{Found, source_address};
 use crate::lookup;
 use crate::streams::Streams;
 use crate::url::ServerUrl;
-use crate::websocket::{Progress, WebSocket};
+use crate::websocket::WebSocket;
 use bytes::Bytes;
 use mio::net::UdpSocket;
-use mio::{Events, Interest, Poll, Registry, Token, Waker};
+use mio::{Events, Poll, Token, Waker};
 use parking_lot::{Condvar, Mutex};
+use sockets::{drive_streams, drive_websocket, open_udp};
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::{JoinHandle, ThreadId};
@@ -58,6 +61,9 @@ pub enum Input<'a> {
     SocketClosed,
     /// A WebSocket message.
     SocketMessage(&'a [u8]),
+    /// So many datagrams were dropped on their way out since this was told last: a socket took no more, or a TCP connection (its 256 KiB
+    /// waited already, or there is none).
+    Dropped(u64),
     /// A datagram, to be changed in place.
     Datagram {
         /// Which socket it came to.
@@ -256,6 +262,8 @@ struct Slot {
     readable: [bool; SOCKETS],
     streams: Streams,
     found: Vec<Found>,
+    /// Datagrams that were dropped on their way out, until the machine is told.
+    dropped: u64,
     websocket: Option<WebSocket>,
     websocket_ready: bool,
     /// Our address on the way to the WebSocket's server.
@@ -330,12 +338,15 @@ impl Driver {
     /// One machine's turn: its sockets, its timers, its wishes.
     fn turn(&mut self, id: u32) {
         let Some(mut slot) = self.slots.remove(&id) else { return };
+        let dropped = self.dropped();
         let finished = catch_unwind(AssertUnwindSafe(|| self.guarded_turn(id, &mut slot))).unwrap_or_else(|_| {
             log::error!("trtc-net: a machine panicked and was closed");
             let _ = catch_unwind(AssertUnwindSafe(|| slot.machine.crashed()));
             true
         });
         if !finished {
+            slot.dropped += self.dropped() - dropped + std::mem::take(&mut slot.streams.dropped);
+            slot.dirty |= slot.dropped > 0;
             self.slots.insert(id, slot);
             return;
         }
@@ -361,6 +372,9 @@ impl Driver {
         drive_streams(slot, self.poll.registry());
         for found in std::mem::take(&mut slot.found) {
             slot.found(found);
+        }
+        if slot.dropped > 0 {
+            slot.machine.input(Instant::now(), Input::Dropped(std::mem::take(&mut slot.dropped)));
         }
         let websocket_due =
             slot.websocket.as_ref().and_then(WebSocket::deadline).is_some_and(|at| at <= Instant::now());
@@ -409,6 +423,11 @@ impl Driver {
                 return;
             }
         }
+    }
+
+    /// Datagrams that no UDP socket took.
+    fn dropped(&self) -> u64 {
+        self.queues.iter().map(|queue| queue.counters.dropped).sum()
     }
 
     /// Lets go what was queued.
@@ -503,6 +522,7 @@ impl Slot {
             readable: [false; SOCKETS],
             streams: Streams::default(),
             found: Vec::new(),
+            dropped: 0,
             websocket: None,
             websocket_ready: false,
             local: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
@@ -542,57 +562,4 @@ impl Slot {
             self.route = Some((server, at.max(now) + ROUTE_CHECK));
         }
     }
-}
-
-fn drive_streams(slot: &mut Slot, registry: &Registry) {
-    if slot.streams.ready {
-        let (now, machine) = (Instant::now(), &slot.machine);
-        slot.streams.drive(registry, |socket, from, data| machine.input(now, Input::Datagram { socket, from, data }));
-    }
-}
-
-fn drive_websocket(slot: &mut Slot, registry: &Registry, id: u32) {
-    let Some(mut websocket) = slot.websocket.take() else { return };
-    let (now, mut over) = (Instant::now(), false);
-    websocket.drive(now, registry, Token((id as usize) << 2 | WEBSOCKET), &mut |progress| match progress {
-        Progress::Opened { local, server } => {
-            slot.local = local.ip();
-            slot.route = (!local.ip().is_loopback()).then(|| (server, now + ROUTE_CHECK));
-            slot.machine.input(now, Input::SocketOpened(local.ip()));
-        }
-        Progress::Message(message) => slot.machine.input(now, Input::SocketMessage(&message)),
-        Progress::Failed { status, body } => {
-            over = true;
-            slot.machine.input(now, Input::SocketFailed { status, body: &body });
-        }
-        Progress::Closed => {
-            over = true;
-            slot.machine.input(now, Input::SocketClosed);
-        }
-    });
-    if !over {
-        slot.websocket = Some(websocket);
-    }
-}
-
-fn open_udp(slot: &mut Slot, registry: &Registry, id: u32) -> Result<[SocketAddr; SOCKETS], String> {
-    let ip = slot.local;
-    // A socket on a loopback address cannot reach the outside, one on a network's address can only reach that network.
-    let any: IpAddr = match ip {
-        IpAddr::V4(v4) if v4.is_loopback() => ip,
-        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        // Both families: the server may take media over the other one.
-        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    slot.v6 = any.is_ipv6();
-    let mut addresses = [SocketAddr::new(ip, 0); SOCKETS];
-    for (index, address) in addresses.iter_mut().enumerate() {
-        let mut socket = bind((any, 0).into()).map_err(|e| format!("cannot bind a UDP socket: {e}"))?;
-        let registered = registry.register(&mut socket, Token((id as usize) << 2 | index), Interest::READABLE);
-        registered.map_err(|e| format!("cannot watch a UDP socket: {e}"))?;
-        address.set_port(socket.local_addr().map_err(|e| e.to_string())?.port());
-        slot.udp[index] = Some(socket);
-        slot.readable[index] = false;
-    }
-    Ok(addresses)
 }

@@ -21,6 +21,8 @@ pub(crate) struct Streams {
     scratch: Vec<u8>,
     /// Something may be read or written without waiting.
     pub ready: bool,
+    /// Datagrams that found no connection, or no room on it.
+    pub dropped: u64,
 }
 
 struct Stream {
@@ -47,6 +49,7 @@ impl Streams {
         let known = self.open.iter().position(|stream| stream.socket == socket && stream.to == to);
         let is_stun = datagram.first().is_some_and(|first| *first < 4);
         if known.is_none() && (!is_stun || self.open.len() >= STREAMS_MAX) {
+            self.dropped += 1;
             return;
         }
         let name = self.names.iter().rev().find(|(named, _)| *named == to).map(|(_, name)| name.as_str());
@@ -60,12 +63,13 @@ impl Streams {
                 usize::MAX
             }
         });
-        if let Some(stream) = self.open.get_mut(at) {
-            // A full queue drops, as a full path does.
-            let _ =
-                if Way::of(to) == Way::Tcp { stream.output.push_frame(datagram) } else { stream.output.push(datagram) };
-            self.ready = true;
-        }
+        // A full queue drops, as a full path does.
+        let taken = self.open.get_mut(at).is_some_and(|stream| match Way::of(to) {
+            Way::Tcp => stream.output.push_frame(datagram),
+            _ => stream.output.push(datagram),
+        });
+        self.dropped += u64::from(!taken);
+        self.ready |= taken;
     }
 
     /// Writes and reads what can be without waiting; `f` takes what came, with its socket and its sender.

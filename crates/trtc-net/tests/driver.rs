@@ -5,6 +5,7 @@ use parking_lot::{Condvar, Mutex};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 use trtc_net::ServerUrl;
 use trtc_net::driver::{Handle, Input, Machine, NetAction, register, shutdown};
@@ -19,6 +20,7 @@ struct Probe {
     changed: Condvar,
     todo: Mutex<Vec<NetAction>>,
     explode: Mutex<bool>,
+    dropped: Mutex<u64>,
     heard: Mutex<Vec<(usize, SocketAddr, Vec<u8>)>>,
 }
 
@@ -46,6 +48,10 @@ impl Machine for Probe {
                 self.note(format!("udp {}", a.ip()));
             }
             Input::ServerFound { tag, address } => self.note(format!("found {tag} {address:?}")),
+            Input::Dropped(datagrams) => {
+                *self.dropped.lock() += datagrams;
+                self.note(format!("dropped {datagrams}"));
+            }
             Input::SocketOpened(_) => self.note("opened".into()),
             Input::NetworkChanged => self.note("network changed".into()),
             Input::SocketFailed { status, body } => self.note(format!("failed {status:?} {body}")),
@@ -94,6 +100,7 @@ fn datagrams_travel_over_tcp() {
     let at = listener.local_addr().unwrap();
     let stun = |tag: u8| [&[0, 1, 0, 4][..], &[tag; 20]].concat();
     let framed = |data: &[u8]| [&(data.len() as u16).to_be_bytes()[..], data].concat();
+    let ((count, counted), (read, was_read)) = (channel(), channel());
     let echo = std::thread::spawn(move || {
         for round in 0..2 {
             let (mut tcp, _) = listener.accept().unwrap();
@@ -104,7 +111,15 @@ fn datagrams_travel_over_tcp() {
         let (mut tcp, _) = listener.accept().unwrap();
         assert_eq!(take(&mut tcp, 24), stun(3));
         tcp.write_all(&[&[0x40, 0, 0, 2, 7, 7, 0, 0][..], &stun(9)].concat()).unwrap();
-        assert_eq!(tcp.read(&mut [0; 8]).unwrap(), 0, "closed with its machine");
+        let (mut slow, _) = listener.accept().unwrap();
+        let taken: usize = counted.recv().unwrap();
+        (0..taken).for_each(|_| assert_eq!(take(&mut slow, 1_202), framed(&[1; 1_200]), "what was taken is whole"));
+        read.send(()).unwrap();
+        assert_eq!(take(&mut tcp, 24), stun(5), "a farewell");
+        assert_eq!(take(&mut slow, 26), framed(&stun(6)), "a farewell");
+        for mut tcp in [tcp, slow] {
+            assert_eq!(tcp.read(&mut [0; 8]).unwrap(), 0, "closed with its machine");
+        }
     });
     for (tag, host) in ["127.0.0.1", "localhost", "no-such-name.invalid"].into_iter().enumerate() {
         let (tag, host) = (tag as u32, host.to_owned());
@@ -116,6 +131,8 @@ fn datagrams_travel_over_tcp() {
     }
     let (over_tcp, to_turn) = (Way::Tcp.to(at), Way::TurnTcp.to(at));
     send(&probe, &handle, over_tcp, b"\x80media", 0);
+    handle.wake();
+    probe.wait_for("dropped 1");
     send(&probe, &handle, over_tcp, &stun(0), 2);
     // The other end is closed by now, or will be: ICE asks until it is heard.
     let deadline = Instant::now() + PATIENCE;
@@ -130,7 +147,22 @@ fn datagrams_travel_over_tcp() {
     for (at, ((socket, from, data), wanted)) in heard.iter().zip(wanted).enumerate() {
         assert_eq!((*socket, *from, &data[..]), (1, if at < 4 { over_tcp } else { to_turn }, wanted));
     }
-    probe.todo.lock().push(NetAction::Closed);
+    // Nobody reads: a second of video waits, the rest is dropped and told.
+    let to = |socket, to, data: &[u8]| NetAction::Send { socket, to, data: Bytes::copy_from_slice(data) };
+    probe.todo.lock().extend((0..1_000).map(|_| to(0, over_tcp, &[1; 1_200])));
+    handle.wake();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while *probe.dropped.lock() == 1 {
+        assert!(Instant::now() < deadline);
+        handle.wake();
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let taken = 1_001 - *probe.dropped.lock() as usize;
+    assert_eq!(taken, 256 * 1024 / 1_202);
+    count.send(taken).unwrap();
+    was_read.recv().unwrap();
+    let last = [to(1, to_turn, &stun(5)), to(0, over_tcp, &stun(6)), NetAction::Closed];
+    probe.todo.lock().extend(last);
     handle.wake();
     echo.join().unwrap();
 }
