@@ -1,7 +1,7 @@
 //! Life of an instance.
 use super::callbacks::trtc_callbacks;
 use super::guard::{call, on_cloud};
-use super::handle::Table;
+use super::handle::{Kind, Table};
 use super::out::Out;
 use super::params::trtc_cloud_options;
 use super::{sized, text, trtc_result};
@@ -23,7 +23,7 @@ pub(super) struct Entry {
     pub(super) last_error: Mutex<String>,
 }
 
-pub(super) static CLOUDS: Table<Entry> = Table::new("cloud");
+pub(super) static CLOUDS: Table<Entry> = Table::new(Kind::Cloud);
 
 /// Version of the library: `major << 16 | minor << 8 | patch`. Compare with `TRTC_VERSION`. Any thread. Since 0.1.
 #[unsafe(no_mangle)]

@@ -2,7 +2,7 @@
 use super::check::{one_of, within};
 use super::cloud::trtc_cloud;
 use super::guard::{call, on_cloud};
-use super::handle::Table;
+use super::handle::{Kind, Table};
 use super::out::Out;
 use super::{text, trtc_bool, trtc_result};
 use std::collections::BTreeSet;
@@ -32,7 +32,7 @@ pub struct trtc_device_list {
     _private: (),
 }
 
-static LISTS: Table<Vec<DeviceInfo>> = Table::new("device list");
+static LISTS: Table<Vec<DeviceInfo>> = Table::new(Kind::DeviceList);
 
 /// Lists the devices of a type (`TRTC_DEVICE_TYPE_*`) that are there now, by a handle in `out_list`.
 ///

@@ -1,4 +1,4 @@
-//! Handles are tokens, never addresses: odd, at least 4096, below 2^31: `generation << 14 | slot << 1 | 1`.
+//! Handles are tokens, never addresses: odd, at least 4096, below 2^31: `generation << 16 | kind << 14 | slot << 1 | 1`.
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -6,11 +6,31 @@ use trtc_types::{Code, Error, Result};
 
 const SLOT_BITS: u32 = 13;
 const SLOTS_MAX: usize = 1 << SLOT_BITS;
-const GENERATION_MAX: u32 = (1 << 17) - 1;
+const KIND_SHIFT: u32 = SLOT_BITS + 1;
+const GENERATION_SHIFT: u32 = KIND_SHIFT + 2;
+const GENERATION_MAX: u32 = (1 << (31 - GENERATION_SHIFT)) - 1;
+
+/// What a handle is of: part of its token, so that one type's is never another's.
+#[derive(Clone, Copy)]
+pub(super) enum Kind {
+    Cloud,
+    Video,
+    DeviceList,
+}
+
+impl Kind {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Cloud => "cloud",
+            Self::Video => "video",
+            Self::DeviceList => "device list",
+        }
+    }
+}
 
 /// A table of handles of one type.
 pub(super) struct Table<T> {
-    name: &'static str,
+    kind: Kind,
     inner: Mutex<Inner<T>>,
 }
 
@@ -25,9 +45,9 @@ struct Slot<T> {
 }
 
 impl<T> Table<T> {
-    /// An empty table; `name` is for messages.
-    pub(super) const fn new(name: &'static str) -> Self {
-        Self { name, inner: Mutex::new(Inner { slots: Vec::new(), free: VecDeque::new() }) }
+    /// An empty table, the only one of its kind.
+    pub(super) const fn new(kind: Kind) -> Self {
+        Self { kind, inner: Mutex::new(Inner { slots: Vec::new(), free: VecDeque::new() }) }
     }
 
     /// Keeps an item; returns its token.
@@ -39,16 +59,18 @@ impl<T> Table<T> {
                 inner.slots.push(Slot { generation: 1, item: None });
                 inner.slots.len() - 1
             }
-            None => return Err(Error::new(Code::FAILED, format!("more than {SLOTS_MAX} {} handles", self.name))),
+            None => {
+                return Err(Error::new(Code::FAILED, format!("more than {SLOTS_MAX} {} handles", self.kind.name())));
+            }
         };
         let slot = &mut inner.slots[index];
         slot.item = Some(item);
-        Ok((slot.generation as usize) << (SLOT_BITS + 1) | index << 1 | 1)
+        Ok((slot.generation as usize) << GENERATION_SHIFT | (self.kind as usize) << KIND_SHIFT | index << 1 | 1)
     }
 
     pub(super) fn get(&self, token: usize) -> Result<Arc<T>> {
         let inner = self.inner.lock();
-        split(token)
+        self.split(token)
             .and_then(|(index, generation)| inner.slots.get(index).filter(|s| s.generation == generation))
             .and_then(|slot| slot.item.clone())
             .ok_or_else(|| self.stale(token))
@@ -57,7 +79,8 @@ impl<T> Table<T> {
     /// Forgets a handle; its token never comes back.
     pub(super) fn remove(&self, token: usize) -> Result<Arc<T>> {
         let mut inner = self.inner.lock();
-        let index = split(token)
+        let index = self
+            .split(token)
             .filter(|(index, generation)| inner.slots.get(*index).is_some_and(|s| s.generation == *generation))
             .map(|(index, _)| index)
             .ok_or_else(|| self.stale(token))?;
@@ -72,13 +95,14 @@ impl<T> Table<T> {
 
     fn stale(&self, token: usize) -> Error {
         let what = if token == 0 { "NULL" } else { "stale or not a handle" };
-        Error::new(Code::INVALID_HANDLE, format!("{}: the handle is {what}", self.name))
+        Error::new(Code::INVALID_HANDLE, format!("{}: the handle is {what}", self.kind.name()))
     }
-}
 
-fn split(token: usize) -> Option<(usize, u32)> {
-    let valid = token & 1 == 1 && (4096..1 << 31).contains(&token);
-    valid.then_some((token >> 1 & (SLOTS_MAX - 1), (token >> (SLOT_BITS + 1)) as u32))
+    fn split(&self, token: usize) -> Option<(usize, u32)> {
+        let valid = token & 1 == 1 && (4096..1 << 31).contains(&token);
+        let ours = token >> KIND_SHIFT & 3 == self.kind as usize;
+        (valid && ours).then_some((token >> 1 & (SLOTS_MAX - 1), (token >> GENERATION_SHIFT) as u32))
+    }
 }
 
 #[cfg(test)]
@@ -87,7 +111,7 @@ mod tests {
 
     #[test]
     fn tokens_are_odd_and_never_come_back() {
-        let table = Table::new("thing");
+        let table = Table::new(Kind::Video);
         let mut seen = std::collections::BTreeSet::new();
         for i in 0..1000 {
             let token = table.insert(Arc::new(i)).unwrap();
@@ -104,8 +128,17 @@ mod tests {
     }
 
     #[test]
+    fn a_handle_of_one_type_is_none_of_another() {
+        let (clouds, lists) = (Table::new(Kind::Cloud), Table::new(Kind::DeviceList));
+        let (cloud, list) = (clouds.insert(Arc::new(1)).unwrap(), lists.insert(Arc::new(2)).unwrap());
+        assert!(clouds.get(list).is_err() && lists.get(cloud).is_err());
+        assert!(clouds.remove(list).is_err() && lists.remove(cloud).is_err());
+        assert_eq!((*clouds.get(cloud).unwrap(), *lists.get(list).unwrap()), (1, 2));
+    }
+
+    #[test]
     fn a_slot_ends_with_its_last_generation() {
-        let table = Table::new("thing");
+        let table = Table::new(Kind::Cloud);
         for _ in 0..GENERATION_MAX + 5 {
             let token = table.insert(Arc::new(())).unwrap();
             assert!(token < 1 << 31);

@@ -2,7 +2,7 @@
 use super::check::{one_of, within};
 use super::cloud::trtc_cloud;
 use super::guard::{call, on_cloud};
-use super::handle::Table;
+use super::handle::{Kind, Table};
 use super::out::Out;
 use super::params::{
     TRTC_VIDEO_PIXEL_FORMAT_BGRA32, TRTC_VIDEO_PIXEL_FORMAT_I420, TRTC_VIDEO_PIXEL_FORMAT_NV12,
@@ -38,7 +38,7 @@ pub struct trtc_video {
     _private: (),
 }
 
-static VIDEOS: Table<Pixels> = Table::new("video");
+static VIDEOS: Table<Pixels> = Table::new(Kind::Video);
 
 /// Sends the camera as the main stream, in place of its source. `view` must be NULL for now: the host draws, by
 /// `trtc_cloud_set_local_video_render_callback()` or `trtc_video_acquire()`.

@@ -57,12 +57,15 @@ fn pushed_pictures_are_released_once_and_shown() {
             == TRTC_OK
     });
     assert_eq!((shown.width, shown.height, shown.strides_bytes), (64, 48, [64, 32, 32]));
+    unsafe {
+        assert_eq!(trtc_cloud_exit_room(video.cast()), TRTC_ERR_INVALID_HANDLE, "a picture is no cloud");
+        assert_eq!(trtc_cloud_exit_room(c), TRTC_OK);
+    }
     destroy(c);
     // The picture is the host's until it is released, also after the cloud's end.
     unsafe {
         assert!(shown.planes[0].read().abs_diff(102) < 6, "luma of grey 100: {}", shown.planes[0].read());
         assert!(shown.planes[2].read().abs_diff(128) < 3);
-        assert_eq!(trtc_cloud_exit_room(video.cast()), TRTC_ERR_INVALID_HANDLE, "a picture is no cloud");
         assert_eq!(trtc_video_release(video), TRTC_OK);
         assert_eq!(trtc_video_release(video), TRTC_ERR_INVALID_HANDLE);
     }
