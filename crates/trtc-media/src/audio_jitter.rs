@@ -75,6 +75,8 @@ pub struct AudioJitterStats {
     pub played: u64,
     /// Samples made up for loss or lateness.
     pub concealed: u64,
+    /// Of these, samples that count as comfort noise when the next packet shows a pause of the sender.
+    pub unsettled: u64,
     /// Times that concealment began.
     pub concealments: u64,
     /// Samples recovered by FEC.
@@ -221,7 +223,10 @@ impl AudioJitterBuffer {
     /// Counters and levels.
     #[must_use]
     pub fn stats(&self) -> AudioJitterStats {
+        let unplayed =
+            self.fills.iter().filter(|(_, why)| *why == Some(Fill::Concealed)).map(|(count, _)| *count as u64);
         AudioJitterStats {
+            unsettled: self.unsettled.saturating_sub(unplayed.sum()),
             target_ms: self.target_ms() as u32,
             delay_ms: self.lag_ms.unwrap_or(0.0).max(0.0) as u32,
             ..self.stats

@@ -147,17 +147,17 @@ impl Core {
         self.publish.set_muted(now, cid, muted, &mut self.told);
     }
 
-    pub fn send_video(&mut self, now: Instant, cid: &str, layer: usize, frame: &EncodedVideo) -> Result<()> {
+    pub fn send_video(&mut self, now: Instant, cid: &str, layer: usize, frame: &EncodedVideo) -> Result<bool> {
         self.publish.send_video(now, cid, layer, frame, &mut self.told)
     }
 
-    pub fn send_audio(&mut self, now: Instant, cid: &str, sound: &EncodedAudio<'_>) -> Result<()> {
+    pub fn send_audio(&mut self, now: Instant, cid: &str, sound: &EncodedAudio<'_>) -> Result<bool> {
         match &mut self.peers {
             Some([peer, _]) => {
                 let out = &mut Outbound { peer, socket: PUBLISHER, actions: &mut self.actions };
                 self.publish.send_audio(now, cid, sound, out)
             }
-            None => Ok(()),
+            None => Ok(false),
         }
     }
 

@@ -196,20 +196,20 @@ impl Member {
         self.change(|core, now| core.set_muted(now, cid, muted));
     }
 
-    /// Sends an access unit of a layer (0 is the smallest, or the only one). Dropped and counted while the track is not
-    /// connected, and until the next key frame after that. Layers of one picture have one time.
+    /// Sends an access unit of a layer (0 is the smallest, or the only one). `false`: it was dropped and counted, as the track is muted,
+    /// not connected, or was not until the next key frame, or as the server takes no such layer. Layers of one picture have one time.
     ///
     /// # Errors
     /// `INVALID_PARAMETER` when `cid` is no H.264 track of ours, or has no such layer.
-    pub fn send_video(&self, cid: &str, layer: usize, frame: &EncodedVideo) -> Result<()> {
+    pub fn send_video(&self, cid: &str, layer: usize, frame: &EncodedVideo) -> Result<bool> {
         self.change(|core, now| core.send_video(now, cid, layer, frame))
     }
 
-    /// Sends an Opus packet. Send nothing during discontinuous transmission.
+    /// Sends an Opus packet; `false`: it was dropped and counted, as the track is not connected. Send nothing during discontinuous transmission.
     ///
     /// # Errors
     /// `INVALID_PARAMETER` when `cid` is no audio track of ours or the packet is empty or above 1,100 bytes.
-    pub fn send_audio(&self, cid: &str, sound: &EncodedAudio<'_>) -> Result<()> {
+    pub fn send_audio(&self, cid: &str, sound: &EncodedAudio<'_>) -> Result<bool> {
         self.change(|core, now| core.send_audio(now, cid, sound))
     }
 

@@ -151,7 +151,8 @@ impl Publish {
         }
     }
 
-    /// Packetises one access unit of a layer; frames that cannot be sent now are dropped and counted, until the next key frame.
+    /// Packetises one access unit of a layer; `false` for a frame that cannot be sent now: it is dropped and counted, and so are those
+    /// up to the next key frame.
     pub fn send_video(
         &mut self,
         now: Instant,
@@ -159,7 +160,7 @@ impl Publish {
         layer: usize,
         frame: &EncodedVideo,
         told: &mut VecDeque<Delivery>,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         self.note_media_time(now, frame.time);
         let pacer = &mut self.pacer;
         let (&id, track) = self.tracks.iter_mut().find(|(_, t)| t.local.cid == cid).ok_or_else(|| no_track(cid))?;
@@ -171,7 +172,7 @@ impl Publish {
             return Err(Error::invalid(format!("layer must be below {layers}, the layers of {cid:?}, got {layer}")));
         }
         if track.local.muted || !track.sends(layer) {
-            return Ok(());
+            return Ok(false);
         }
         let stream = &mut track.streams[layer];
         if track.params.is_none() || (stream.needs_key && !frame.key) {
@@ -181,9 +182,9 @@ impl Publish {
             if track.params.is_some() {
                 track.want_key(now, layer, told);
             }
-            return Ok(());
+            return Ok(false);
         }
-        let Some(params) = &track.params else { return Ok(()) };
+        let Some(params) = &track.params else { return Ok(false) };
         stream.needs_key = false;
         stream.starved = false;
         let timestamp = rtp_time(track.time_base, frame.time, VIDEO_CLOCK);
@@ -203,17 +204,17 @@ impl Publish {
                 track.want_key(now, layer, told);
             }
         }
-        Ok(())
+        Ok(whole)
     }
 
-    /// Sends one Opus packet.
+    /// Sends one Opus packet; `false` when it was dropped, as the track is not connected.
     pub fn send_audio(
         &mut self,
         now: Instant,
         cid: &str,
         sound: &EncodedAudio<'_>,
         out: &mut Outbound<'_>,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let EncodedAudio { opus, samples_48k: samples, time, level } = *sound;
         self.note_media_time(now, time);
         let track = self.tracks.values_mut().find(|t| t.local.cid == cid).ok_or_else(|| no_track(cid))?;
@@ -223,7 +224,7 @@ impl Publish {
         let stream = &mut track.streams[0];
         let Some(params) = &track.params else {
             stream.stats.frames_dropped += 1;
-            return Ok(());
+            return Ok(false);
         };
         let by_clock = rtp_time(track.time_base, time, AUDIO_CLOCK);
         let running =
@@ -236,7 +237,7 @@ impl Publish {
         stamp(&mut packet, params, &mut self.path, &self.wall, now);
         self.sent_bytes += stream.sent(&packet);
         out.rtp(packet);
-        Ok(())
+        Ok(true)
     }
 
     /// Sends what the pacer releases and what the clock demands.

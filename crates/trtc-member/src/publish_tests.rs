@@ -90,3 +90,26 @@ fn reports_of_loss_give_way_to_feedback_and_come_back_without_it() {
     assert_eq!(rig.loss().len(), 1, "nothing was heard for long");
     assert_eq!(rig.take(&remb), [100_000]);
 }
+
+#[test]
+fn what_is_not_connected_is_told_as_dropped() {
+    let now = Instant::now();
+    let mut publish = Publish::new(Wall::new(now, Duration::ZERO));
+    publish.add(LocalTrack {
+        cid: "v".into(),
+        kind: MediaKind::Video,
+        source: TrackSource::Camera,
+        name: String::new(),
+        codec: CodecKind::H264,
+        width: 64,
+        height: 48,
+        muted: false,
+        stereo: false,
+        layers: Vec::new(),
+    });
+    let frame = EncodedVideo { data: vec![0, 0, 0, 1, 0x65, 1].into(), key: true, time: Duration::ZERO };
+    let mut told = VecDeque::new();
+    assert_eq!(publish.send_video(now, "v", 0, &frame, &mut told), Ok(false));
+    assert_eq!(publish.stats()[0].frames_dropped, 1);
+    assert!(publish.send_video(now, "w", 0, &frame, &mut told).is_err());
+}

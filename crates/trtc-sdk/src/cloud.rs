@@ -3,6 +3,8 @@ mod devices;
 mod entry;
 mod local;
 mod remote;
+#[cfg(test)]
+mod tests;
 
 use crate::devices::MICROPHONE;
 use crate::dispatcher::{Dispatcher, Handler};
@@ -180,8 +182,9 @@ impl Cloud {
             state.local.audio.device = true;
             self.shared.capture.set_source(Some(AudioSource::Device));
             self.refuse_audience(&state);
+            // Still under the lock, so that a `close` of another thread sees it.
+            MICROPHONE.add(user, true)
         }
-        MICROPHONE.add(user, true)
     }
 
     fn release_microphone(&self) {

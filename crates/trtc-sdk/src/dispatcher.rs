@@ -56,6 +56,10 @@ impl Dispatcher {
         if queue.closed || queue.overflowed {
             return Pushed::Queued;
         }
+        if matches!(event, Event::ExitRoom(_)) {
+            // They are about the room.
+            queue.periodic = Default::default();
+        }
         if let Some(slot) = event.periodic_slot() {
             queue.periodic[slot] = Some(event);
         } else if queue.items.len() >= EVENT_QUEUE_CAP {
@@ -156,6 +160,15 @@ mod tests {
         }
         assert_eq!(d.pull().expect("free").ok(), Some(1));
         assert!(matches!(&seen.lock()[..], [Event::Statistics(s)] if s.rtt_ms == 9_999));
+    }
+
+    #[test]
+    fn statistics_do_not_come_after_the_end_of_the_room() {
+        let (d, seen) = dispatcher();
+        d.push(Event::Statistics(Box::default()));
+        d.push(Event::ExitRoom(0));
+        assert_eq!(d.pull().expect("free").ok(), Some(1));
+        assert!(matches!(seen.lock()[..], [Event::ExitRoom(0)]));
     }
 
     #[test]

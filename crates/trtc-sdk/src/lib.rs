@@ -13,6 +13,7 @@
 //! | `trtc-vdec` | one per watched remote stream | never |
 //! | `trtc-render` | one per remote stream with a callback | remote render callback |
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod cloud;
 mod devices;

@@ -38,6 +38,8 @@ pub(crate) struct LocalVideo {
     /// The server refused it (the sub stream is taken, say): not asked again until the host starts anew.
     refused: bool,
     pub(crate) muted: bool,
+    /// The server mutes what is published, whatever the host says.
+    pub(crate) silenced: bool,
     pub(crate) cell: Arc<Cell>,
 }
 
@@ -55,6 +57,8 @@ pub(crate) struct LocalAudio {
     /// The microphone is the source.
     pub(crate) device: bool,
     pub(crate) muted: bool,
+    /// As of a video.
+    pub(crate) silenced: bool,
     pub(crate) stereo: bool,
     pub(crate) cid: Option<String>,
 }
@@ -82,6 +86,7 @@ impl Local {
             cid: None,
             refused: false,
             muted: false,
+            silenced: false,
             cell: Arc::default(),
         };
         Self {
@@ -118,7 +123,7 @@ impl Local {
         video.refused = false;
         let (sender, thread) = VideoSender::start(self.shared.clone(), video.stream, source, param, video.cell.clone())
             .map_err(|e| Error::new(Code::FAILED, format!("cannot start a thread: {e}")))?;
-        sender.set_muted(video.muted);
+        sender.set_muted(video.muted || video.silenced);
         sender.set_small(video.small);
         video.running = Some(Running { sender, thread, param });
         video.custom = custom;
@@ -197,7 +202,7 @@ impl Local {
                 layers: Vec::new(),
             };
             match member.publish(track) {
-                Ok(()) => self.audio.cid = Some(cid),
+                Ok(()) => (self.audio.cid, self.audio.silenced) = (Some(cid), false),
                 Err(error) => self.report(error),
             }
         }
@@ -205,7 +210,7 @@ impl Local {
 
     fn publish(&mut self, member: &Member, index: usize, track: LocalTrack, cid: String) {
         match member.publish(track) {
-            Ok(()) => self.videos[index].cid = Some(cid),
+            Ok(()) => (self.videos[index].cid, self.videos[index].silenced) = (Some(cid), false),
             Err(error) => self.report(error),
         }
     }
@@ -236,24 +241,58 @@ impl Local {
     pub(crate) fn published(&self, capture: &Capture, member: &Member, cid: &str) {
         if self.audio.cid.as_deref() == Some(cid) {
             capture.set_sending(Some((member.clone(), cid.to_owned())));
+            capture.set_muted(self.audio.muted || self.audio.silenced);
         }
         for video in &self.videos {
             if let (Some(running), true) = (&video.running, video.cid.as_deref() == Some(cid)) {
                 let sending = Sending { member: member.clone(), cid: cid.to_owned(), layered: video.layered };
                 running.sender.set_sending(Some(sending));
+                running.sender.set_muted(video.muted || video.silenced);
             }
         }
     }
 
-    pub(crate) fn publish_failed(&mut self, cid: &str) {
+    /// The server refused a track, or took it back.
+    pub(crate) fn publish_failed(&mut self, capture: &Capture, cid: &str) {
         if self.audio.cid.as_deref() == Some(cid) {
             self.audio.cid = None;
+            capture.set_sending(None);
         }
         for video in &mut self.videos {
             if video.cid.as_deref() == Some(cid) {
                 (video.cid, video.refused) = (None, true);
+                if let Some(running) = &video.running {
+                    running.sender.set_sending(None);
+                }
             }
         }
+    }
+
+    /// The server's word (a moderator's) about a track: nothing of it is to leave, or again what the host itself does not hold
+    /// back. Returns what it is, for people.
+    pub(crate) fn muted_by_server(
+        &mut self,
+        capture: &Capture,
+        member: Option<&Member>,
+        cid: &str,
+        muted: bool,
+    ) -> Option<&'static str> {
+        let (host_muted, what) = if self.audio.cid.as_deref() == Some(cid) {
+            self.audio.silenced = muted;
+            capture.set_muted(self.audio.muted || muted);
+            (self.audio.muted, "the sound")
+        } else {
+            let video = self.videos.iter_mut().find(|video| video.cid.as_deref() == Some(cid))?;
+            video.silenced = muted;
+            if let Some(running) = &video.running {
+                running.sender.set_muted(video.muted || muted);
+            }
+            (video.muted, if video.stream == StreamType::Sub { "the sub stream" } else { "the main video stream" })
+        };
+        if let (Some(member), true, false) = (member, host_muted, muted) {
+            member.set_muted(cid, true);
+        }
+        Some(what)
     }
 
     pub(crate) fn want_key(&self, cid: &str, layer: usize) {

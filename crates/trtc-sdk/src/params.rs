@@ -181,6 +181,6 @@ pub struct PlayedAudio<'a> {
     pub user: &'a UserId,
     /// 960 samples (480 for each channel).
     pub samples: &'a [i16],
-    /// Part of it was concealed.
+    /// Part of it was made up: for loss or lateness, or in a pause of the sender, which is known only when the next packet comes.
     pub concealed: bool,
 }

@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 use trtc_member::Event as RoomEvent;
 use trtc_member::{Member, MemberSink, Privileges, ReceivedAudio, ReceivedVideo};
-use trtc_types::{Error, UserId};
+use trtc_types::{Code, Error, UserId};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
@@ -182,7 +182,7 @@ impl MemberSink for RoomSink {
 
 impl Shared {
     /// Changes the state and queues the host's events; returns threads that ended.
-    fn room_event(&self, state: &mut State, event: RoomEvent) -> Vec<JoinHandle<()>> {
+    pub(crate) fn room_event(&self, state: &mut State, event: RoomEvent) -> Vec<JoinHandle<()>> {
         let mut threads = Vec::new();
         match event {
             RoomEvent::Joined { user, privileges, .. } => {
@@ -194,18 +194,10 @@ impl Shared {
                 state.entered();
                 self.start_speaker();
             }
+            // The host does not wait for it any more.
+            RoomEvent::JoinFailed(_) if state.phase == Phase::Exiting => threads = self.left(state, 0),
             RoomEvent::JoinFailed(error) => self.enter_failed(state, &error),
-            RoomEvent::Left { reason } => {
-                let was = state.phase;
-                state.idle();
-                threads = state.remote.left_room();
-                self.capture.set_sending(None);
-                self.playout.clear();
-                self.stop_speaker();
-                if was != Phase::Idle {
-                    self.emit(Event::ExitRoom(reason));
-                }
-            }
+            RoomEvent::Left { reason } => threads = self.left(state, reason),
             RoomEvent::UserEntered { user } => {
                 state.remote.user_entered(&user);
                 self.emit(Event::RemoteUserEnterRoom(user));
@@ -225,8 +217,15 @@ impl Shared {
                 }
             }
             RoomEvent::LocalTrackFailed { cid, error } => {
-                state.local.publish_failed(&cid);
+                state.local.publish_failed(&self.capture, &cid);
                 self.emit(Event::Error { code: error.code, message: error.message });
+            }
+            RoomEvent::LocalTrackMuted { cid, muted } => {
+                let member = state.member.clone();
+                let what = state.local.muted_by_server(&self.capture, member.as_ref(), &cid, muted);
+                if let (Some(what), true) = (what, muted) {
+                    self.emit(Event::Error { code: Code::REFUSED, message: format!("the server has muted {what}") });
+                }
             }
             RoomEvent::LocalLayersWanted { cid, wanted } => state.local.layers_wanted(&cid, &wanted),
             RoomEvent::ConnectionQuality { user, quality } => state.remote.rated(&user, quality),
@@ -256,8 +255,20 @@ impl Shared {
                 state.lost = false;
                 self.emit(Event::ConnectionRecovery);
             }
-            #[allow(unreachable_patterns, reason = "the session may learn new events")]
-            _ => {}
+        }
+        threads
+    }
+
+    /// Out of the room: what the host wished about remote users is forgotten, local sources go on. Returns threads that ended.
+    pub(crate) fn left(&self, state: &mut State, reason: i32) -> Vec<JoinHandle<()>> {
+        let was = state.phase;
+        state.idle();
+        let threads = state.remote.left_room();
+        self.capture.set_sending(None);
+        self.playout.clear();
+        self.stop_speaker();
+        if was != Phase::Idle {
+            self.emit(Event::ExitRoom(reason));
         }
         threads
     }
@@ -266,10 +277,6 @@ impl Shared {
     pub(crate) fn enter_failed(&self, state: &mut State, error: &Error) {
         state.idle();
         self.emit(Event::Error { code: error.code, message: error.message.clone() });
-        self.emit(Event::EnterRoom(if error.code.0 < 0 {
-            error.code.0
-        } else {
-            trtc_types::Code::ENTER_ROOM_FAILED.0
-        }));
+        self.emit(Event::EnterRoom(if error.code.0 < 0 { error.code.0 } else { Code::ENTER_ROOM_FAILED.0 }));
     }
 }

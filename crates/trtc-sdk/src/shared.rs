@@ -155,14 +155,15 @@ impl Shared {
         self.dispatcher.close();
         let port: Arc<dyn hub::Port> = self.clone();
         hub::remove(&port, inside);
-        let user: Arc<dyn User> = self.clone();
-        MICROPHONE.remove(&user, inside);
-        SPEAKER.remove(&user, inside);
-        CAMERAS.remove(&user, inside);
         let (member, workers) = {
             let mut state = self.state.lock();
             (state.member.take(), state.stop_all())
         };
+        // Who held the lock before has added us, who holds it later is refused.
+        let user: Arc<dyn User> = self.clone();
+        MICROPHONE.remove(&user, inside);
+        SPEAKER.remove(&user, inside);
+        CAMERAS.remove(&user, inside);
         self.capture.stop();
         self.playout.clear();
         if let Some(member) = member {

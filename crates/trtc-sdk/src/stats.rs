@@ -31,12 +31,7 @@ pub(crate) struct Meter {
 impl Port for Shared {
     fn tick(&self, tick: &Tick<'_>, playout: &mut [i32]) {
         let Tick { now, index, .. } = *tick;
-        if self.failed_and_not_left() {
-            let member = { self.state.lock().member.clone() };
-            if let Some(member) = member {
-                member.leave();
-            }
-        }
+        self.leave_after_failure();
         let captured = self.capture.tick(index.is_multiple_of(2), tick.microphone);
         if captured.device_ready {
             self.microphone_flows();
@@ -66,6 +61,8 @@ impl Port for Shared {
 
     fn failed(&self) {
         self.fail(Code::INTERNAL, "the audio thread panicked");
+        // No tick follows that would.
+        self.leave_after_failure();
     }
 }
 
@@ -82,11 +79,38 @@ impl User for Shared {
 impl Shared {
     /// The first sound of a microphone: only now others may expect some.
     fn microphone_flows(&self) {
-        self.emit(Event::MicDidReady);
         let mut state = self.state.lock();
+        if !state.local.audio.device {
+            // Stopped meanwhile.
+            return;
+        }
+        self.emit(Event::MicDidReady);
         state.local.audio.on = true;
         if let (Some(member), Phase::In) = (state.member.clone(), state.phase) {
             state.local.publish_all(&member);
+        }
+    }
+
+    /// Once after a failure.
+    fn leave_after_failure(&self) {
+        if !self.failed_and_not_left() {
+            return;
+        }
+        let member = {
+            let state = self.state.lock();
+            state.unwanted.store(true, Ordering::Release);
+            state.member.clone()
+        };
+        if let Some(member) = member {
+            member.leave();
+        }
+    }
+
+    /// Nothing about a room comes after its end.
+    fn emit_in_room(&self, event: Event) {
+        let state = self.state.lock();
+        if state.phase == Phase::In {
+            self.emit(event);
         }
     }
 
@@ -108,13 +132,10 @@ impl Shared {
     }
 
     fn tell_volumes(&self) {
-        if self.state.lock().phase != Phase::In {
-            return;
-        }
         let (users, total) = self.playout.levels();
         let local = (None, self.capture.level());
         let users = std::iter::once(local).chain(users.into_iter().map(|(u, v)| (Some(u), v))).collect();
-        self.emit(Event::UserVoiceVolume { users, total });
+        self.emit_in_room(Event::UserVoiceVolume { users, total });
     }
 
     fn tell_statistics(&self, now: Instant) {
@@ -191,7 +212,8 @@ impl Shared {
                 entry.audio_bitrate_kbps = kbps;
                 if let Some(info) = self.playout.info(&track.user) {
                     entry.jitter_buffer_delay_ms = info.delay_ms;
-                    entry.audio_total_block_time_ms = (info.concealed * 10) as u32;
+                    let total = format!("{} sound blocked", track.user);
+                    entry.audio_total_block_time_ms = meter.total(&total, &track.sid, info.concealed_ms);
                 }
             }
         }
@@ -202,13 +224,15 @@ impl Shared {
             entry.height = input.counters.height.load(Ordering::Relaxed);
             let decoded = input.counters.decoded.load(Ordering::Relaxed);
             entry.frame_rate = meter.rate(&format!("{} frames", input.sid), decoded);
-            entry.video_total_block_time_ms = input.counters.blocked_ms.load(Ordering::Relaxed) as u32;
+            let total = format!("{} {} blocked", input.user, input.stream() as i32);
+            let blocked_ms = input.counters.blocked_ms.load(Ordering::Relaxed);
+            entry.video_total_block_time_ms = meter.total(&total, &input.sid, blocked_ms);
             let delay = input.counters.delay_ms.load(Ordering::Relaxed);
             entry.jitter_buffer_delay_ms = entry.jitter_buffer_delay_ms.max(delay);
         }
         stats.remote = remote.into_values().collect();
         self.tell_quality(&seen, &stats);
-        self.emit(Event::Statistics(Box::new(stats)));
+        self.emit_in_room(Event::Statistics(Box::new(stats)));
     }
 }
 
@@ -231,7 +255,7 @@ impl Shared {
                 *quality = (*quality).max(network_quality(percent as f32, rtt));
             }
         }
-        self.emit(Event::NetworkQuality { local, remote });
+        self.emit_in_room(Event::NetworkQuality { local, remote });
     }
 }
 
@@ -251,6 +275,15 @@ impl Meter {
     fn difference(&self, key: &str, value: u64) -> u64 {
         let old = self.values.lock().insert(key.to_owned(), value);
         old.map_or(0, |old| value.saturating_sub(old))
+    }
+
+    /// The sum of a counter that may begin again, by its source, since [`Self::clear`].
+    fn total(&self, key: &str, source: &str, value: u64) -> u32 {
+        let mut values = self.values.lock();
+        let old = values.insert(format!("{key} of {source}"), value).unwrap_or(0);
+        let total = values.entry(key.to_owned()).or_default();
+        *total += value.checked_sub(old).unwrap_or(value);
+        u32::try_from(*total).unwrap_or(u32::MAX)
     }
 
     fn rate(&self, key: &str, count: u64) -> u32 {

@@ -16,13 +16,18 @@ impl Cloud {
         if kind == DeviceKind::Camera {
             let found = devices::cameras().cameras();
             if !matches!(&found, Err(error) if error.code == Code::NOT_SUPPORTED) {
+                let _open = self.shared.open_state()?;
                 devices::CAMERAS.add(user, found.as_deref().unwrap_or_default())?;
             }
             // A warning's number is no result of a call.
             return found.map_err(|e| if e.code.0 > 0 { Error::new(Code::FAILED, e.message) } else { e });
         }
         let line = devices::line(kind)?;
-        line.add(user, false)?;
+        {
+            // Under the lock, so that a `close` of another thread sees it.
+            let _open = self.shared.open_state()?;
+            line.add(user, false)?;
+        }
         Ok(line.list())
     }
 

@@ -83,8 +83,9 @@ impl Cloud {
             if state.member.is_none() {
                 // Its ticket is still at the server; a late answer belongs to an earlier attempt.
                 state.generation += 1;
-                state.phase = Phase::Idle;
-                self.shared.emit(Event::ExitRoom(0));
+                let ended = self.shared.left(&mut state, 0);
+                drop(state);
+                self.finish(ended);
                 return Ok(());
             }
             state.phase = Phase::Exiting;
@@ -253,7 +254,7 @@ impl Cloud {
             let then = work(&unwanted);
             let Some(shared) = weak.upgrade() else { return };
             let mut state = shared.state.lock();
-            if shared.is_closed() || state.generation != generation {
+            if shared.check().is_err() || state.generation != generation {
                 return;
             }
             let sink = then(&shared, &mut state);

@@ -200,7 +200,7 @@ impl Cloud {
         let mut state = self.shared.state.lock();
         let member = state.member.clone();
         let video = &mut state.local.videos[index];
-        video.muted = mute;
+        (video.muted, video.silenced) = (mute, false);
         if let Some(running) = &video.running {
             running.sender.set_muted(mute);
         }
@@ -263,7 +263,7 @@ impl Cloud {
         self.shared.check()?;
         self.shared.capture.set_muted(mute);
         let mut state = self.shared.state.lock();
-        state.local.audio.muted = mute;
+        (state.local.audio.muted, state.local.audio.silenced) = (mute, false);
         if let (Some(member), Some(cid)) = (state.member.clone(), state.local.audio.cid.clone()) {
             member.set_muted(&cid, mute);
         }

@@ -21,8 +21,8 @@ const PULL_CAP: usize = 48_000;
 pub struct RemoteAudioInfo {
     /// 10 ms blocks played.
     pub blocks: u64,
-    /// Of these, blocks with concealed sound.
-    pub concealed: u64,
+    /// Sound that was made up for loss or lateness, ms; a pause of the sender is none.
+    pub concealed_ms: u64,
     /// Packets that arrived.
     pub packets: u64,
     /// Present delay of the jitter buffer in ms.
@@ -154,7 +154,6 @@ impl Playout {
                 mixed.first.push(remote.user.clone());
             }
             remote.info.blocks += 1;
-            remote.info.concealed += u64::from(concealed);
             remote.level = mixer::volume(&remote.block);
             let gain = self.gain(&remote.user);
             if gain > 0.0 {
@@ -217,7 +216,9 @@ impl Playout {
     pub(crate) fn info(&self, user: &UserId) -> Option<RemoteAudioInfo> {
         let work = self.work.lock();
         let remote = work.users.values().find(|r| r.user == *user && r.heard)?;
-        Some(RemoteAudioInfo { delay_ms: remote.buffer.stats().delay_ms, ..remote.info.clone() })
+        let stats = remote.buffer.stats();
+        let concealed_ms = stats.concealed.saturating_sub(stats.unsettled) / 48;
+        Some(RemoteAudioInfo { delay_ms: stats.delay_ms, concealed_ms, ..remote.info.clone() })
     }
 
     fn gain(&self, user: &UserId) -> f32 {
@@ -272,4 +273,44 @@ pub(crate) fn check_pull(rate: u32, channels: u16, samples_per_channel: usize) -
         )));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use trtc_codec::OpusEncoder;
+    use trtc_types::{AudioEncoder, AudioQuality, TrackSource};
+
+    /// Ten packets of 20 ms, a second without any, ten more. `lost`: the numbers go on meanwhile.
+    fn concealed_ms(lost: u16) -> u64 {
+        let (playout, start, user) = (Playout::new(), Instant::now(), UserId::new("ann").unwrap());
+        let mut encoder = OpusEncoder::new(1, AudioQuality::Default).unwrap();
+        let mut opus = Vec::new();
+        encoder.encode(&[1000; 960], &mut opus).unwrap();
+        let mut block = [0; BLOCK];
+        for tick in 0..160_u16 {
+            let now = start + Duration::from_millis(10) * tick.into();
+            let packet = tick / 2;
+            if tick % 2 == 0 && !(10..60).contains(&packet) {
+                playout.push(ReceivedAudio {
+                    user: user.clone(),
+                    sid: "TR".into(),
+                    source: TrackSource::Microphone,
+                    payload: opus.clone().into(),
+                    sequence: if packet < 10 { packet } else { packet - 50 + lost },
+                    rtp_time: 960 * u32::from(packet),
+                    received: now,
+                });
+            }
+            playout.mix(now, false, &mut block);
+        }
+        playout.info(&user).unwrap().concealed_ms
+    }
+
+    #[test]
+    fn a_pause_of_the_sender_is_no_block_and_loss_is() {
+        assert!(concealed_ms(0) < 100, "{} ms of a pause of 1000", concealed_ms(0));
+        assert!(concealed_ms(50) > 100, "{} ms of a hole of 1000", concealed_ms(50));
+    }
 }

@@ -138,6 +138,10 @@ impl Capture {
         self.muted.store(muted, Ordering::Relaxed);
     }
 
+    pub(crate) fn is_muted(&self) -> bool {
+        self.muted.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn set_volume(&self, volume: u32) {
         self.volume.store(volume, Ordering::Relaxed);
     }
@@ -148,7 +152,7 @@ impl Capture {
 
     /// Loudness of the last frame; 0 while muted.
     pub(crate) fn level(&self) -> u32 {
-        if self.muted.load(Ordering::Relaxed) { 0 } else { self.level.load(Ordering::Relaxed) }
+        if self.is_muted() { 0 } else { self.level.load(Ordering::Relaxed) }
     }
 
     pub(crate) fn stop(&self) {
@@ -262,7 +266,7 @@ impl Capture {
 
     fn send(&self, work: &mut Work, pcm: &mut Vec<i16>) -> Captured {
         let volume = self.volume.load(Ordering::Relaxed) as i32;
-        if self.muted.load(Ordering::Relaxed) {
+        if self.is_muted() {
             // The track stays alive with silence, which DTX makes nearly free.
             pcm.fill(0);
         } else if volume != 100 {
@@ -291,7 +295,7 @@ impl Capture {
             return captured;
         }
         let sound = EncodedAudio { opus: &work.packet, samples_48k: FRAME as u32, time, level };
-        if !work.packet.is_empty() && member.send_audio(&cid, &sound).is_ok() {
+        if !work.packet.is_empty() && member.send_audio(&cid, &sound) == Ok(true) {
             self.sent_bytes.fetch_add(work.packet.len() as u64, Ordering::Relaxed);
             captured.first_sent = !std::mem::replace(&mut work.first_sent, true);
         }

@@ -25,7 +25,8 @@ pub(crate) struct Layer {
     target: Option<EncoderTarget>,
     /// The last frame was taken; after one that was not, a key frame begins anew.
     pub(crate) flowing: bool,
-    pub(crate) first_sent: bool,
+    /// The publication whose first frame has been told of.
+    pub(crate) first_sent: Option<String>,
     next: Duration,
 }
 

@@ -16,6 +16,9 @@ use trtc_media::pattern::Pattern;
 use trtc_member::Member;
 use trtc_types::{Code, EncodedVideo, EncoderTarget, I420, Result, StreamType, VideoFrame};
 
+/// The least that the encoder takes.
+const BITRATE_MIN_BPS: u32 = 10_000;
+
 pub(crate) enum VideoSource {
     /// The host pushes pictures.
     Custom,
@@ -307,24 +310,25 @@ impl VideoSender {
             return;
         };
         let index = if layered { layer } else { 0 };
-        work.flowing = match member.send_video(&cid, index, unit) {
-            Ok(()) => true,
-            Err(error) => {
-                log::trace!("video frame not sent: {}", error.message);
-                false
-            }
-        };
-        if !work.flowing {
+        let sent = member.send_video(&cid, index, unit);
+        if let Err(error) = &sent {
+            log::trace!("video frame not sent: {}", error.message);
+        }
+        // What the member has dropped it knows of: it asks for a key frame when that can be sent.
+        work.flowing = sent.is_ok();
+        if sent != Ok(true) {
             counters.dropped.fetch_add(1, Ordering::Relaxed);
             return;
         }
         counters.frames.fetch_add(1, Ordering::Relaxed);
         counters.bytes.fetch_add(unit.data.len() as u64, Ordering::Relaxed);
-        if !std::mem::replace(&mut work.first_sent, true)
+        // Once for each publication, and so in every room.
+        if work.first_sent.as_ref() != Some(&cid)
             && let Some(shared) = self.shared.upgrade()
         {
             let stream = if layer == SMALL { StreamType::Small } else { self.stream };
             shared.emit(Event::SendFirstLocalVideoFrame(stream));
+            work.first_sent = Some(cid);
         }
     }
 
@@ -382,9 +386,28 @@ fn target(param: VideoEncoderParam, estimate_bps: u32) -> EncoderTarget {
     // In steps of an eighth, so that the encoder is not reconfigured for noise.
     let step = (top / 8).max(1);
     let carried = if estimate_bps == 0 { top } else { estimate_bps / step * step };
-    EncoderTarget { width: width as usize, height: height as usize, bitrate_bps: carried.clamp(floor, top), fps }
+    let bitrate_bps = carried.min(top).max(floor).max(BITRATE_MIN_BPS);
+    EncoderTarget { width: width as usize, height: height as usize, bitrate_bps, fps }
 }
 
 fn unix_ms() -> u32 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_millis() as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use trtc_codec::H264Encoder;
+
+    #[test]
+    fn every_target_is_one_that_the_encoder_takes() {
+        for (bitrate_kbps, min_bitrate_kbps) in [(10, 0), (29, 0), (400, 1), (400, 9), (10, 10), (1500, 0)] {
+            let param = VideoEncoderParam { width: 64, height: 48, fps: 15, bitrate_kbps, min_bitrate_kbps };
+            for estimate_bps in [0, 1, 9_999, 64_000, u32::MAX] {
+                let target = target(param, estimate_bps);
+                assert!(H264Encoder::new(target).is_ok(), "{target:?}");
+                assert!(target.bitrate_bps <= bitrate_kbps * 1000);
+            }
+        }
+    }
 }

@@ -5,6 +5,7 @@ mod bad_files;
 mod files;
 mod guest;
 mod receive;
+mod rooms;
 mod server;
 mod small_stream;
 mod sub_stream;
