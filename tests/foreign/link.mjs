@@ -12,6 +12,7 @@ await page.evaluate(async ({ url, token }) => {
     track.attach(document.getElementById('v'));
     window.video = track;
   });
+  room.on('trackStreamStateChanged', (_publication, state) => window.say('stream_state', { state }));
   window.publish = () => room.localParticipant.setCameraEnabled(true, { resolution: { width: 640, height: 360, frameRate: 30 } },
     { videoCodec: 'vp8', simulcast: true });
   // Packets and repetitions of each layer.

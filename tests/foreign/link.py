@@ -1,6 +1,7 @@
-"""Links that carry too little for a while: a Chromium that watches a member of two layers on `trtc serve` gets the small layer and
-then the big one again; our library that publishes to `trtc serve` and to livekit-server sends less, and its pictures go on. At last
-Chromium's link loses packets both ways: each layer of its camera and what it watches are repaired."""
+"""Links that carry too little for a while: a Chromium that watches a member of two layers on `trtc serve` gets the small layer, no
+picture on a link that does not even carry that, and then the big one again; our library that publishes to `trtc serve` and to
+livekit-server sends less, and its pictures go on. At last Chromium's link loses packets both ways: each layer of its camera and what
+it watches are repaired."""
 import json
 import os
 import subprocess
@@ -15,9 +16,10 @@ from rig import HERE, TRTC, Checks, Lines, has_browser, log_file
 BIG, SMALL = 640, 320
 STAY = 150
 # The pattern in the big layer takes about 350 kbit/s, in the small one less than half of it, and sound 40.
-DOWN_BPS, UP_BPS = 260_000, 270_000
+DOWN_BPS, UP_BPS, NO_PICTURE_BPS = 260_000, 270_000, 60_000
 LOSS = 0.03
 SETTLE_SECONDS, LIMITED_SECONDS = 4, 10
+WATCHED_SECONDS = 6
 
 
 def join(prefix, server, room, user, *options):
@@ -57,7 +59,7 @@ def go_on(checks, link, ok, what, saw):
 
 class Watcher:
     """Chromium behind a narrow downlink."""
-    seconds = LIMITED_SECONDS
+    seconds = WATCHED_SECONDS
 
     def __init__(self, checks, network, server):
         self.checks, self.server = checks, server
@@ -72,12 +74,16 @@ class Watcher:
     def limit(self):
         self.link.limit(down=DOWN_BPS)
 
+    def state(self, wanted, since):
+        return until(self.page, "stream_state", since, 90, lambda e: e["state"] == wanted)
+
     def limited(self, begin):
         took = until(self.page, "look", begin, LIMITED_SECONDS, lambda e: e["width"] == SMALL)
         self.checks.that(took is not None, f"on {DOWN_BPS // 1000} kbit/s it gets the small layer after s:", took)
 
     def lift(self):
-        self.link.limit()
+        """Not yet: first it becomes worse."""
+        self.link.limit(down=NO_PICTURE_BPS)
 
     def lifted(self, begin, end):
         seen = between(self.page, "look", begin, end)
@@ -89,8 +95,15 @@ class Watcher:
             longest = max(longest, look["_t"] - since["_t"])
         saw = f"{frames} frames in {end - begin:.0f} s, at most {longest:.1f} s without one"
         go_on(self.checks, self.link, frames > 8 * (end - begin) and longest <= 2, "its pictures go on meanwhile", saw)
-        took = until(self.page, "look", end + 3, 40, lambda e: e["width"] == BIG)
-        self.checks.that(took is not None, "when the link is free the big layer is there after s:", took)
+        took = self.state("paused", end)
+        self.checks.that(took is not None, f"on {NO_PICTURE_BPS // 1000} kbit/s it is told that the picture is paused after s:", took)
+        free = time.monotonic()
+        self.link.limit()
+        took = self.state("active", free)
+        self.checks.that(took is not None, "when the link is free it is told that the picture goes on after s:", took)
+        stopped = max((e["frames"] for e in between(self.page, "look", 0, free)), default=0)
+        took = until(self.page, "look", free, 40, lambda e: e["width"] == BIG and e["frames"] > stopped)
+        self.checks.that(took is not None, "the big layer is there after s:", took)
 
     def lossy(self):
         """Chromium repeats what the server misses, for each layer, and the server what Chromium misses."""

@@ -4,7 +4,7 @@
 //! Nothing is limited until something shows that the link is full, because a receiver that gets little cannot know how much
 //! more would fit: its REMB follows what arrives (draft-alvestrand-rmcat-remb-03, and at most 1.5 times that in libwebrtc). Full is
 //! - a queue that grows, by transport-wide feedback ([`PathMonitor`](crate::PathMonitor)): what arrives then is what is carried,
-//! - a loss above 10 % (the loss-based controller of draft-ietf-rmcat-gcc-02 section 6),
+//! - a loss above 10 % (the loss-based controller of draft-ietf-rmcat-gcc-02 section 6), while a queue stands to what arrives,
 //! - a round trip that takes 0.4 s longer than the fastest of late, three times in a row and never shorter: a queue has built up,
 //! - a REMB that falls below what is sent.
 //!
@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 const LOSS_HIGH: f64 = 0.10;
 /// Loss alone does not take more: it may have nothing to do with load.
 const LOSS_FLOOR_BPS: u64 = 150_000;
+/// Loss out of a standing queue is the link's: it may take so much more.
+const LOSS_QUEUE_FLOOR_BPS: u64 = 100_000;
 /// A growing queue alone takes no more either.
 const QUEUE_FLOOR_BPS: u64 = 250_000;
 /// A shorter queue is no reason for another layer, which everybody sees.
@@ -102,7 +104,13 @@ impl LinkEstimator {
                 self.decrease(now, to, false);
             }
         }
-        report.loss.into_iter().for_each(|loss| self.loss(now, loss));
+        let waits = report.queue >= GROWING_QUEUE;
+        match (report.loss.filter(|loss| *loss > LOSS_HIGH), report.delivered_bps) {
+            // What is sent says little: it holds the repetitions of what the queue had no place for.
+            (Some(_), Some(delivered)) if waits => self.decrease(now, delivered.max(LOSS_QUEUE_FLOOR_BPS), true),
+            (Some(loss), _) => self.loss(now, loss),
+            _ => {}
+        }
         self.capacity_bps != before
     }
 
@@ -275,6 +283,21 @@ mod tests {
         assert!(!estimator.takes_smallest());
         estimator.loss(later + Duration::from_secs(30), 0.5);
         assert!(estimator.takes_smallest());
+    }
+
+    #[test]
+    fn a_full_queue_that_loses_packets_tells_what_the_link_carries_whatever_is_repeated() {
+        let (mut estimator, start) = (LinkEstimator::default(), Instant::now());
+        let report =
+            |queue, loss| PathReport { usage: Usage::Normal, delivered_bps: Some(60_000), queue, loss: Some(loss) };
+        for second in 0..5 {
+            estimator.sent(start + Duration::from_secs(second), second * 400_000 / 8);
+        }
+        let now = start + Duration::from_secs(5);
+        assert!(!estimator.path(now, &report(QUEUE, 0.05)), "little loss");
+        assert!(estimator.clone().path(now, &report(Duration::ZERO, 0.6)));
+        assert!(estimator.path(now, &report(QUEUE, 0.6)));
+        assert_eq!((estimator.capacity_bps(), estimator.takes_smallest()), (Some(100_000), true));
     }
 
     #[test]
