@@ -4,8 +4,8 @@ use crate::sequence::is_newer;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// Bytes of a slot: a full packet of WebRTC (at most 1,200 bytes of UDP payload, and some slack).
-const SLOT_BYTES: usize = 1_280;
+/// Bytes of a slot: what fits into an Ethernet frame with IPv4 and UDP. WebRTC sends 1,200; other WHIP clients fill the frame.
+const SLOT_BYTES: usize = 1_472;
 const MAX_CAPACITY: usize = 16_384;
 
 /// The last plain packets of one source, in a ring that is allocated once.
@@ -29,7 +29,7 @@ impl RetransmissionCache {
         Self { slots: vec![Slot::default(); capacity], bytes: vec![0; capacity * SLOT_BYTES], rejected: 0 }
     }
 
-    /// Keeps a packet. Not kept, but counted: a packet above 1,280 bytes, or one whose place a newer packet has.
+    /// Keeps a packet. Not kept, but counted: a packet above 1,472 bytes, or one whose place a newer packet has.
     pub fn insert(&mut self, sequence: u16, packet: &[u8]) {
         let index = self.index(sequence);
         let slot = &mut self.slots[index];

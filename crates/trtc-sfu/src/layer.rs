@@ -48,6 +48,10 @@ impl Layer {
 
     /// Unrolls a sequence number; `None` for a repetition or one that is too old. The flag says "newest so far".
     pub(crate) fn accept(&mut self, now: Instant, sequence: u16) -> Option<(u64, bool)> {
+        if !self.is_flowing(now) {
+            // The pause says nothing of the rate.
+            (self.window, self.rate_bps) = (None, 0);
+        }
         let Some(highest) = self.highest else {
             let first = (1 << 16) + u64::from(sequence);
             self.advance(first, first);

@@ -330,3 +330,25 @@ fn repetitions_of_sound_go_to_those_who_read_them() {
         assert_eq!(again, [expected]);
     }
 }
+
+#[test]
+fn a_layer_that_comes_back_costs_what_it_sends_now() {
+    let mut rig = Rig::video(&[(1, 0)]);
+    rig.subscribe(7, None);
+    let frame = [KEY, &[0; 996]].concat();
+    let rate = |rig: &Rig| rig.track.demand(rig.now, 7).expect("subscribed").rates_bps[0];
+    for n in 0..20 {
+        rig.packet(0, n, u32::from(n) * 9_000, &frame);
+        rig.pass(100);
+    }
+    let before = rate(&rig);
+    assert!((70_000..90_000).contains(&before), "{before}");
+    rig.pass(60_000);
+    assert_eq!(rate(&rig), 0);
+    for n in 20..25 {
+        rig.packet(0, n, u32::from(n) * 9_000, &frame);
+        rig.pass(100);
+    }
+    let after = rate(&rig);
+    assert!((70_000..110_000).contains(&after), "a minute of silence is no part of it: {after}");
+}

@@ -12,6 +12,7 @@ const MAX_EXTENSIONS: usize = 64;
 const MAX_SSRCS: usize = 64;
 const MAX_FEEDBACK: usize = 16;
 const MAX_RIDS: usize = 8;
+const MAX_FMTP_BYTES: usize = 1_024;
 const MAX_CANDIDATES: usize = 64;
 
 /// Parses a description of the other side.
@@ -246,7 +247,9 @@ impl Parsed {
                     codec.clock_rate = fields.next().and_then(|rate| rate.trim().parse().ok()).unwrap_or(0);
                     codec.channels = fields.next().and_then(|channels| channels.trim().parse().ok()).unwrap_or(1);
                 }
-                "fmtp" => codec.fmtp = value.to_owned(),
+                // A server passes it on to everybody.
+                "fmtp" if value.len() <= MAX_FMTP_BYTES => codec.fmtp = value.to_owned(),
+                "fmtp" => {}
                 _ if codec.feedback.len() < MAX_FEEDBACK => codec.feedback.push(value.trim().to_owned()),
                 _ => {}
             }

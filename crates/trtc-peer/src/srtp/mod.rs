@@ -8,8 +8,9 @@ use cm::Cm;
 use gcm::Gcm;
 use replay::{SsrcTable, Window, extend};
 
-/// Streams remembered per direction. Only authenticated packets create one.
-const MAX_STREAMS: usize = 256;
+/// Streams remembered per direction: more than a server sends to one member. Only authenticated packets create one; who forgets one
+/// that goes on loses its roll-over counter.
+const MAX_STREAMS: usize = 2_048;
 
 /// Protection profiles of RFC 5764 and RFC 7714.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,13 +68,17 @@ impl Srtp {
         })
     }
 
-    /// Encrypts a complete RTP packet and appends the tag. False: not an RTP packet, or older than the stream.
+    /// Encrypts a complete RTP packet and appends the tag. False: not an RTP packet, older than the stream, or a stream too many.
     ///
     /// Two different packets must never be sealed under one SSRC and sequence number (it would reveal key material):
     /// repeat the same bytes, or send RTX.
     pub fn seal_rtp(&mut self, packet: &mut Vec<u8>) -> bool {
         let Some(header) = header_length(packet) else { return false };
         let (sequence, ssrc) = (u16::from_be_bytes([packet[2], packet[3]]), ssrc_at(packet, 8));
+        // To forget a stream of ours would be to use its numbers twice.
+        if self.sent.is_full() && self.sent.get(ssrc).is_none() {
+            return false;
+        }
         let top = self.sent.get_or_insert(ssrc, || u64::from(sequence));
         let Some(index) = extend(*top, sequence) else { return false };
         *top = index.max(*top);

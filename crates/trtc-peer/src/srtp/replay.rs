@@ -58,6 +58,10 @@ impl<T> SsrcTable<T> {
         Self { entries: Vec::new(), cap, uses: 0 }
     }
 
+    pub fn is_full(&self) -> bool {
+        self.entries.len() >= self.cap
+    }
+
     pub fn get(&self, ssrc: u32) -> Option<&T> {
         let at = self.find(ssrc).ok()?;
         Some(&self.entries[at].value)

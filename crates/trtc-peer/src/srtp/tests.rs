@@ -127,3 +127,18 @@ fn short_and_broken_packets_are_refused() {
         assert!(Srtp::new(profile, &[0; 55], true).is_none());
     }
 }
+
+/// A member of a room of hundreds gets three streams of each; one that pauses for long goes on where it was.
+#[test]
+fn a_stream_that_pauses_keeps_its_roll_over_counter() {
+    let (mut a, mut b) = pair(Profile::AeadAes256Gcm);
+    let mut pass = |ssrc, sequence| {
+        let mut packet = rtp(sequence, ssrc);
+        a.seal_rtp(&mut packet) && b.open_rtp(&mut packet).is_some()
+    };
+    assert!(pass(1, 65_535) && pass(1, 0), "wraps");
+    assert!((2..=MAX_STREAMS as u32).all(|ssrc| pass(ssrc, 7)));
+    assert!(pass(1, 1));
+    assert!(!pass(u32::MAX, 7), "one too many is refused and takes nobody's place");
+    assert!(pass(1, 2));
+}
