@@ -47,10 +47,11 @@ impl Shared {
 
     /// The room of that name, started when there is none. `None` when the server is full or closing.
     pub fn room(self: &Arc<Self>, name: &RoomName) -> Option<RoomHandle> {
+        let mut rooms = self.rooms.lock();
+        // Behind the lock: what is started before the rooms are told to close is told too.
         if self.is_closing() {
             return None;
         }
-        let mut rooms = self.rooms.lock();
         if let Some(room) = rooms.get(name).filter(|r| !r.is_closed()) {
             return Some(room.clone());
         }

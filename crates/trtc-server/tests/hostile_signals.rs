@@ -107,12 +107,14 @@ fn a_join_without_the_right_token_is_refused_with_a_sentence() {
 fn a_full_room_says_so() {
     // The third place is for the late comer that proves that others can still join.
     beside(ServerConfig { max_members: 3, ..dev() }, |server| {
-        let _third = enter(server, "third");
+        let mut third = enter(server, "third");
         server.counts("trtc_joins_refused_total", || {
             let end = server.join("r", "fourth").end();
             let text = "the room takes no more members".to_owned();
             assert_eq!(end, (DisconnectReason::JoinFailure, Action::Disconnect, 1000, text));
         });
+        let _again = enter(server, "third");
+        assert_eq!(third.end().0, DisconnectReason::DuplicateIdentity, "its own place is free for it");
     });
 }
 

@@ -4,6 +4,8 @@ mod common;
 
 use common::link::Link;
 use common::{PATIENCE, TestServer};
+use std::io::Write as _;
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 use trtc_peer::{IceRole, ReceiveSection, SendTrack};
 use trtc_proto::jwt::VideoGrant;
@@ -250,4 +252,17 @@ fn a_thousand_offers_without_a_connection_are_bounded_and_forgotten() {
     let server = TestServer::start();
     let one: Vec<u16> = (0..40).map(|_| server.post_sdp("/whep/r", &token(&server, "v"), &sdp).status).collect();
     assert_eq!((one[31], one[32]), (201, 429), "one participant has 32 at a time: {one:?}");
+    // Who hangs up before the answer has no more.
+    let server = TestServer::start();
+    let (bearer, host, length) = (token(&server, "h"), server.address, sdp.len());
+    for _ in 0..200 {
+        let mut tcp = TcpStream::connect(host).unwrap();
+        let head = format!("POST /whep/r HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {bearer}\r\n");
+        write!(tcp, "{head}Content-Type: {SDP}\r\nContent-Length: {length}\r\n\r\n{sdp}").unwrap();
+    }
+    server.wait_metric("trtc_whep_opened_total", 32);
+    until("the end of the last request", || {
+        server.metric("trtc_whep_opened_total") + server.metric("trtc_whip_refused_total") >= 200
+    });
+    assert!(server.metric("trtc_members") <= 32, "{}", server.metric("trtc_members"));
 }

@@ -52,8 +52,8 @@ impl Server for InProcess {
         let entered = self.enter()?;
         let member = entered.key;
         for kind in KINDS {
-            let (sid, publisher_sid) = (sid(kind).to_owned(), format!("PA_{PUBLISHER}"));
-            send(&self.media, MediaCommand::Subscribe { member, sid, publisher_sid, on: true })?;
+            let (sid, stream_id) = (sid(kind).to_owned(), format!("PA_{PUBLISHER}|camera"));
+            send(&self.media, MediaCommand::Subscribe { member, sid, stream_id, on: true })?;
         }
         send(&self.media, MediaCommand::StartSubscriber { member })?;
         Ok(Box::new(entered))

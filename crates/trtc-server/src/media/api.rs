@@ -148,8 +148,8 @@ pub enum MediaCommand {
         member: MemberKey,
         /// Which track; it may be announced but not flowing yet.
         sid: String,
-        /// `PA_...` of its publisher, the first part of the stream id.
-        publisher_sid: String,
+        /// First token of its `a=msid`: tracks under the same are played in step.
+        stream_id: String,
         /// Add or remove.
         on: bool,
     },

@@ -62,12 +62,12 @@ impl State {
                 _ => self.stale(),
             },
             MediaCommand::MuteTrack { sid, muted } => self.mute(now, &sid, muted),
-            MediaCommand::Subscribe { member, sid, publisher_sid, on: true } => {
+            MediaCommand::Subscribe { member, sid, stream_id, on: true } => {
                 let Some(subscriber) = self.members.get_mut(&member).filter(|m| m.wanted.len() < WANTED_MAX) else {
                     return self.stale();
                 };
                 if subscriber.wanted.iter().all(|w| w.sid != sid) {
-                    subscriber.wanted.push(Wanted { sid, publisher_sid, layer: LAYER_ALL, priority: 1, sent: None });
+                    subscriber.wanted.push(Wanted { sid, stream_id, layer: LAYER_ALL, priority: 1, sent: None });
                     self.sync_subscriber(now, member);
                 }
             }

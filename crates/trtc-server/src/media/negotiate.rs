@@ -124,7 +124,7 @@ impl State {
                 kind: slot.kind,
                 codec: CodecKind::from_name(&flowing.codec.name),
                 codec_spec: Some(flowing.codec.clone()),
-                stream_id: format!("{}|{}", wanted.publisher_sid, wanted.sid),
+                stream_id: wanted.stream_id.clone(),
                 track_id: wanted.sid.clone(),
                 ssrc,
                 rtx_ssrc,
@@ -189,7 +189,8 @@ impl State {
                         audio_level: params.ext_audio_level,
                         transport_cc: params.ext_twcc,
                     },
-                    first_sequence: rand::random(),
+                    // RFC 3711 3.3.1: who misses the first packets must not miss a wrap with them.
+                    first_sequence: rand::random::<u16>() & 0x7fff,
                     after: relay.and_then(|relay| relay.left),
                 },
             );

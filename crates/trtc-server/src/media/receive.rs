@@ -148,7 +148,8 @@ impl State {
         let mut sent = 0;
         let missed = flowing.track.nack(now, ssrc, round_trip, lost, &mut |resend: &Resend<'_>| {
             let Some(original) = RtpPacket::parse(resend.packet) else { return };
-            let level = audio_level.and_then(|id| original.extension(id));
+            // As it was sent the first time.
+            let level = audio_level.and_then(|id| original.extension(id)?.get(..1));
             let mut header = resend.header;
             if let Some(rtx) = resend.rtx {
                 header.ssrc = rtx.ssrc;

@@ -61,7 +61,7 @@ pub(super) const LAYER_ALL: Option<u8> = Some(LAYERS_MAX as u8 - 1);
 /// A track that a member subscribed to.
 pub(super) struct Wanted {
     pub(super) sid: String,
-    pub(super) publisher_sid: String,
+    pub(super) stream_id: String,
     /// The highest layer that it asked for.
     pub(super) layer: Option<u8>,
     /// Higher goes first on a narrow link.

@@ -86,14 +86,14 @@ fn a_track_and_data_reach_another_member() {
     a.send_rtp(&header(1), &[], &[0x67, 1, 2]);
     let started = event(&mut [&mut a, &mut b], &mut events_a, |e| matches!(e, MediaEvent::TrackStarted { .. }));
     assert_eq!(started, MediaEvent::TrackStarted { sid: "TR_v".into(), codec_mime: "video/H264".into() });
-    let (sid, publisher_sid) = ("TR_v".to_owned(), "PA_a".to_owned());
-    media.send(MediaCommand::Subscribe { member: 2, sid, publisher_sid, on: true }).expect("queue");
+    let (sid, stream_id) = ("TR_v".to_owned(), "PA_a|camera".to_owned());
+    media.send(MediaCommand::Subscribe { member: 2, sid, stream_id, on: true }).expect("queue");
     media.send(MediaCommand::StartSubscriber { member: 2 }).expect("queue");
     let offer = event(&mut [&mut a, &mut b], &mut events_b, |e| matches!(e, MediaEvent::Offer { .. }));
     let MediaEvent::Offer { sdp, id, mid_to_track } = offer else { panic!("{offer:?}") };
     assert_eq!(mid_to_track.len(), 1);
     assert_eq!(mid_to_track[0].1, "TR_v");
-    assert!(sdp.contains("a=msid:PA_a|TR_v TR_v"), "{sdp}");
+    assert!(sdp.contains("a=msid:PA_a|camera TR_v"), "{sdp}");
     assert!(sdp.find("m=application") < sdp.find("m=video"));
     let answer = b.peer.accept_offer(Instant::now(), &sdp).expect("offer");
     media.send(MediaCommand::Answer { member: 2, sdp: answer, id }).expect("queue");
@@ -194,8 +194,8 @@ fn a_layer_follows_transport_wide_feedback() {
     };
     send(&mut a);
     event(&mut [&mut a, &mut b], &mut events_a, |e| matches!(e, MediaEvent::TrackStarted { .. }));
-    let (sid, publisher_sid) = ("TR_v".to_owned(), "PA_a".to_owned());
-    media.send(MediaCommand::Subscribe { member: 2, sid, publisher_sid, on: true }).expect("queue");
+    let (sid, stream_id) = ("TR_v".to_owned(), "PA_a".to_owned());
+    media.send(MediaCommand::Subscribe { member: 2, sid, stream_id, on: true }).expect("queue");
     media.send(MediaCommand::StartSubscriber { member: 2 }).expect("queue");
     let offer = event(&mut [&mut a, &mut b], &mut events_b, |e| matches!(e, MediaEvent::Offer { .. }));
     let MediaEvent::Offer { sdp, id, .. } = offer else { panic!("{offer:?}") };

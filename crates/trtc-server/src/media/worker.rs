@@ -101,11 +101,12 @@ impl Worker {
             Ok(())
         };
         state.forward(now, self.udp.sender());
+        let began = Instant::now();
         for _ in 0..COMMANDS_A_TURN {
             let Ok(command) = self.commands.try_recv() else { break };
             state.command(now, self.udp.sender(), command);
             // A large description takes milliseconds; media waits for one of them, not for all.
-            if now.elapsed() > COMMANDS_TIME {
+            if began.elapsed() > COMMANDS_TIME {
                 break;
             }
         }

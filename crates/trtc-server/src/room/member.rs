@@ -16,7 +16,7 @@ use trtc_proto::livekit::{
 };
 
 /// Bytes of updates about one member: far below what an outbox takes, so that one member cannot fill those of others.
-const UPDATES_DEPTH: u32 = 1 << 20;
+pub(super) const UPDATES_DEPTH: u32 = 1 << 20;
 const UPDATES_RATE: u32 = 1 << 16;
 
 /// A member.
@@ -49,6 +49,10 @@ pub struct Member {
     version: u32,
     joined_unix_ms: i64,
     client_protocol: i32,
+    /// It knows a track by the second token of `a=msid`, so the first may be shared.
+    pub syncs_streams: bool,
+    /// Its signalling is ours (WHIP, WHEP): nobody can come back to it over a WebSocket.
+    pub served: bool,
 }
 
 /// What a subscriber wants of a track.
@@ -98,6 +102,8 @@ impl Member {
             version: 1,
             joined_unix_ms: i64::try_from(auth::unix_ms()).unwrap_or(i64::MAX),
             client_protocol: joiner.options.client_protocol,
+            syncs_streams: joiner.options.syncs_streams,
+            served: joiner.options.served,
         }
     }
 

@@ -52,7 +52,7 @@ impl Health {
 impl Member {
     /// Whether a resume could bring everything back; one that never was connected has nothing to keep.
     fn may_resume(&self) -> bool {
-        self.state == State::Active && !self.line.has_overflowed() && !self.health.closed
+        self.state == State::Active && !self.served && !self.line.has_overflowed() && !self.health.closed
     }
 }
 

@@ -1,7 +1,7 @@
 //! Who may send and receive what, and what follows when that changes: another role or PrivateMapKey, and what publishers let
 //! subscribers have.
 use super::line::Missed;
-use super::member::{Member, Track, source_name};
+use super::member::{Member, Track, UPDATES_DEPTH, source_name};
 use super::messages;
 use super::state::Room;
 use crate::auth::unix_ms;
@@ -159,7 +159,9 @@ impl Room {
         let grant = member.pass.grant.clone();
         let allowed = |track: &Track| grant.publishes_source(source_name(track.info.source()));
         let lost: Vec<String> = member.tracks.iter().filter(|t| !allowed(t)).map(|t| t.info.sid.clone()).collect();
-        member.tracks.retain(allowed);
+        lost.iter().for_each(|sid| self.falls_silent(key, sid));
+        let Some(member) = self.members.get_mut(&key) else { return };
+        member.tracks.retain(|track| !lost.contains(&track.info.sid));
         let starts = grant.subscribes() && !member.receiving;
         member.receiving |= starts;
         for sid in lost {
@@ -182,7 +184,9 @@ impl Room {
     pub(super) fn subscription_permission(&mut self, key: MemberKey, permission: SubscriptionPermission) {
         let (now, others) = (self.now, self.members.len());
         let Some(member) = self.members.get_mut(&key) else { return };
-        if !member.updates.take(now, PERMISSION_COST * others * (1 + member.tracks.len())) {
+        // In a large room one alone may cost more than the whole budget.
+        let cost = (PERMISSION_COST * others * (1 + member.tracks.len())).min(UPDATES_DEPTH as usize);
+        if !member.updates.take(now, cost) {
             return self.too_many_updates(key);
         }
         self.with_rights(key, |member| member.listeners = Listeners::new(permission));

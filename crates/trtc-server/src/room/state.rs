@@ -154,12 +154,12 @@ impl Room {
 
     fn join(&mut self, now: Instant, joiner: Joiner) {
         let key = joiner.wire.member;
-        if let Some(refused) = self.join_refusal(&joiner) {
+        let same = self.members.iter().find(|(_, m)| m.identity() == joiner.pass.identity).map(|(key, _)| *key);
+        if let Some(refused) = self.join_refusal(&joiner, same.is_some()) {
             Metrics::add(&self.shared.metrics.joins_refused);
             let _ = joiner.reply.send(Err(refused));
             return;
         }
-        let same = self.members.iter().find(|(_, m)| m.identity() == joiner.pass.identity).map(|(key, _)| *key);
         if let Some(old) = same {
             Metrics::add(&self.shared.metrics.duplicate_identities);
             self.remove(
@@ -205,9 +205,10 @@ impl Room {
         self.tell_who_speaks(key);
     }
 
-    fn join_refusal(&self, joiner: &Joiner) -> Option<Refused> {
+    /// Why a client may not join; who takes the place of its own former member needs no other.
+    fn join_refusal(&self, joiner: &Joiner, takes_over: bool) -> Option<Refused> {
         let privileges = joiner.pass.privileges();
-        if self.shutdown || self.members.len() >= self.shared.config.max_members {
+        if self.shutdown || self.members.len() - usize::from(takes_over) >= self.shared.config.max_members {
             Some(FULL)
         } else if !privileges.allow(Privileges::ENTER_ROOM) {
             Some("no right to enter the room")

@@ -115,11 +115,7 @@ impl Room {
 
     /// The publisher withdrew a track.
     pub(super) fn track_ended(&mut self, key: MemberKey, sid: &str) {
-        let Some(member) = self.members.get_mut(&key) else { return };
-        let spoke = member.track(sid).is_some_and(|track| std::mem::take(&mut track.speech) > 0);
-        if spoke {
-            self.tell_speech(key);
-        }
+        self.falls_silent(key, sid);
         let Some(member) = self.members.get_mut(&key) else { return };
         let before = member.tracks.len();
         member.tracks.retain(|t| t.info.sid != sid);
@@ -129,6 +125,14 @@ impl Room {
         member.touch();
         self.forget_track(sid);
         self.tell_all(key);
+    }
+
+    /// Nobody speaks over a track that ends.
+    pub(super) fn falls_silent(&mut self, key: MemberKey, sid: &str) {
+        let track = self.members.get_mut(&key).and_then(|member| member.track(sid));
+        if track.is_some_and(|track| std::mem::take(&mut track.speech) > 0) {
+            self.tell_speech(key);
+        }
     }
 
     /// Nobody can want a track that is gone.
@@ -174,9 +178,18 @@ impl Room {
         }
     }
 
+    /// What a track's stream is called towards a subscriber. A LiveKit server does the same: tracks of one stream are played in
+    /// step, and those who could not tell them apart then get a stream for each.
+    fn stream_id(&self, key: MemberKey, publisher_sid: &str, sid: &str) -> String {
+        let publisher = self.members.values().find(|m| m.sid == publisher_sid);
+        let track = publisher.and_then(|m| m.tracks.iter().find(|t| t.info.sid == sid));
+        let shared = track.filter(|_| self.members.get(&key).is_some_and(|m| m.syncs_streams));
+        format!("{publisher_sid}|{}", shared.map_or(sid, |track| &track.info.stream))
+    }
+
     pub(super) fn set_subscription(&mut self, key: MemberKey, publisher_sid: &str, sid: &str, on: bool) {
-        let (track, publisher_sid) = (sid.to_owned(), publisher_sid.to_owned());
-        self.media(key, MediaCommand::Subscribe { member: key, sid: track, publisher_sid, on });
+        let (track, stream_id) = (sid.to_owned(), self.stream_id(key, publisher_sid, sid));
+        self.media(key, MediaCommand::Subscribe { member: key, sid: track, stream_id, on });
         if on {
             self.send_setting(key, sid);
         } else if let Some(member) = self.members.get_mut(&key) {

@@ -106,7 +106,10 @@ async fn post(
     let offer = Offer::parse(&sdp, role)?;
     let token = token.unwrap_or_default().to_owned();
     let room = pass.room.clone();
-    let opened = session::open(shared, Request { role, pass, token, sdp, offer, wish }).await?;
+    let request = Request { role, pass, token, sdp, offer, wish };
+    // A client that hangs up ends this future, but not what has joined the room in the meantime.
+    let opening = tokio::spawn(session::open(shared.clone(), request));
+    let opened = opening.await.map_err(|_| Refusal::new(500, "the session could not be opened"))??;
     let kind = if role == Role::Publish { "whip" } else { "whep" };
     let location = format!("/{kind}/{}/{}", percent_encoded(&room), opened.id);
     let headers = [

@@ -79,10 +79,10 @@ struct Session {
 struct Ended;
 
 /// Joins the room, negotiates and leaves a task behind.
-pub async fn open(shared: &Arc<Shared>, request: Request) -> Result<Opened, Refusal> {
+pub async fn open(shared: Arc<Shared>, request: Request) -> Result<Opened, Refusal> {
     let owner = Owner::of(&request.pass);
     let place = shared.whip.enter(owner)?;
-    let mut session = Session::join(shared, &request, place).await?;
+    let mut session = Session::join(&shared, &request, place).await?;
     let answer = match session.negotiate(&request).await {
         Ok(answer) => answer,
         Err(refusal) => {
@@ -315,6 +315,7 @@ fn member_of(request: &Request) -> (Pass, Options) {
     let mut pass = request.pass.clone();
     let mut options = Options::parse(&BTreeMap::new());
     options.auto_subscribe = false;
+    options.served = true;
     match request.role {
         Role::Publish => {
             pass.claims.kind = "ingress".to_owned();
