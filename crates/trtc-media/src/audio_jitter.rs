@@ -9,7 +9,7 @@ use crate::delay::{DelayEstimator, Unwrapper, extend_sequence};
 use crate::stretch::{STRETCH_NEEDS, accelerate, expand};
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use trtc_types::AudioDecoder;
 
 /// Packets that may wait; more than these drop the oldest.
@@ -50,8 +50,6 @@ pub struct PullInfo {
     pub comfort: usize,
     /// Samples per channel added (positive) or removed by stretching.
     pub stretched: i32,
-    /// How far the playhead lies behind the fastest packet: for lip sync.
-    pub delay: Duration,
 }
 
 /// Counters since the start. Samples are per channel.
@@ -216,7 +214,6 @@ impl AudioJitterBuffer {
         out.copy_from_slice(&self.pcm[..want * self.channels]);
         self.pcm.drain(..want * self.channels);
         self.account(want, &mut info);
-        info.delay = Duration::from_secs_f64(self.lag_ms.unwrap_or(0.0).max(0.0) / 1_000.0);
         info
     }
 
@@ -231,6 +228,13 @@ impl AudioJitterBuffer {
             delay_ms: self.lag_ms.unwrap_or(0.0).max(0.0) as u32,
             ..self.stats
         }
+    }
+
+    /// When the sound of this RTP time is played, at the present lag: for lip sync. Unknown before sound has started.
+    #[must_use]
+    pub fn plays_at(&self, rtp_time: u32) -> Option<Instant> {
+        let time = { self.times }.extend(rtp_time);
+        self.delays.instant_at(media_ms(time), self.lag_ms?)
     }
 
     /// Packets waiting to be decoded.

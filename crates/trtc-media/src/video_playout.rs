@@ -10,6 +10,8 @@ const JUMP_MS: f64 = 3_000.0;
 /// The delay falls by at most this per frame, so that motion is not seen to hurry.
 const FALL_MS: f64 = 1.0;
 const RISE_MS: f64 = 10.0;
+/// Sound is never so far behind (its buffer holds 600 ms): the sender's reports are wrong.
+const IMPLAUSIBLE_MS: f64 = 2_000.0;
 
 /// The playout clock of one received video track.
 #[derive(Clone, Debug, Default)]
@@ -17,7 +19,6 @@ pub struct VideoPlayout {
     times: Unwrapper,
     delays: DelayEstimator,
     target_ms: f64,
-    audio_ms: f64,
     last_due: Option<(i64, Instant)>,
 }
 
@@ -30,7 +31,11 @@ impl VideoPlayout {
 
     /// Takes a complete frame in and says when to show it: at once when the instant has passed. Frames in order are due in
     /// order.
-    pub fn insert(&mut self, now: Instant, rtp_time: u32) -> Instant {
+    ///
+    /// Lip sync: `sound` is when the same user's sound of that moment is played, where known. The picture waits for it, up to a delay
+    /// of 500 ms, which it comes to step by step. Sound that is earlier than the network lets the picture be changes nothing, and
+    /// neither does a moment that cannot be true.
+    pub fn insert(&mut self, now: Instant, rtp_time: u32, sound: Option<Instant>) -> Instant {
         let rtp = self.times.extend(rtp_time);
         let media_ms = rtp as f64 / CLOCK_PER_MS;
         if self.delays.lag(now, media_ms).is_some_and(|lag| lag.abs() > JUMP_MS) {
@@ -38,7 +43,10 @@ impl VideoPlayout {
             self.last_due = None;
         }
         self.delays.insert(now, media_ms);
-        let wanted = self.delays.quantile(JITTER_PART).max(self.audio_ms).min(TARGET_MAX_MS);
+        let fastest = self.delays.instant_at(media_ms, 0.0);
+        let behind = sound.zip(fastest).map_or(0.0, |(sound, fastest)| ms(sound.saturating_duration_since(fastest)));
+        let sound_ms = if behind < IMPLAUSIBLE_MS { behind } else { 0.0 };
+        let wanted = self.delays.quantile(JITTER_PART).max(sound_ms).min(TARGET_MAX_MS);
         self.target_ms = wanted.clamp(self.target_ms - FALL_MS, self.target_ms + RISE_MS);
         let mut due = self.delays.instant_at(media_ms, self.target_ms).unwrap_or(now);
         if let Some((_, last)) = self.last_due.filter(|(last_rtp, _)| *last_rtp <= rtp) {
@@ -48,12 +56,6 @@ impl VideoPlayout {
         due
     }
 
-    /// Lip sync: the sound of the same user lies this far behind its fastest packet ([`crate::PullInfo::delay`]). The picture
-    /// never leads it; a shorter value than the network needs changes nothing.
-    pub fn follow_audio(&mut self, audio_delay: Duration) {
-        self.audio_ms = (audio_delay.as_secs_f64() * 1_000.0).min(TARGET_MAX_MS);
-    }
-
     /// The delay in force.
     #[must_use]
     pub fn delay(&self) -> Duration {
@@ -61,22 +63,29 @@ impl VideoPlayout {
     }
 }
 
+fn ms(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1_000.0
+}
+
 #[cfg(test)]
 #[allow(clippy::disallowed_methods)]
 mod tests {
     use super::*;
 
+    /// Frames each 33 ms; with `sound_ms` their sound is played that long after they were made.
     fn run(
         playout: &mut VideoPlayout,
         start: Instant,
         first: u64,
         frames: u64,
         jitter: impl Fn(u64) -> u64,
+        sound_ms: Option<u64>,
     ) -> Vec<f64> {
         (first..first + frames)
             .map(|i| {
                 let now = start + Duration::from_millis(i * 33 + jitter(i));
-                let due = playout.insert(now, (u32::MAX - 5_000).wrapping_add((i * 33 * 90) as u32));
+                let sound = sound_ms.map(|late| start + Duration::from_millis(i * 33 + late));
+                let due = playout.insert(now, (u32::MAX - 5_000).wrapping_add((i * 33 * 90) as u32), sound);
                 due.duration_since(start).as_secs_f64() * 1e3 - i as f64 * 33.0
             })
             .collect()
@@ -86,8 +95,8 @@ mod tests {
     fn steady_arrival_has_no_delay_and_jitter_is_evened_out() {
         let start = Instant::now();
         let mut playout = VideoPlayout::new();
-        assert!(run(&mut playout, start, 0, 200, |_| 0).iter().all(|d| d.abs() < 6.0));
-        let lags = run(&mut playout, start, 200, 600, |i| i * 7 % 40);
+        assert!(run(&mut playout, start, 0, 200, |_| 0, None).iter().all(|d| d.abs() < 6.0));
+        let lags = run(&mut playout, start, 200, 600, |i| i * 7 % 40, None);
         let late = &lags[300..];
         let (low, high) = late.iter().fold((f64::MAX, f64::MIN), |(l, h), d| (l.min(*d), h.max(*d)));
         assert!(low > 25.0 && high < 50.0 && high - low < 10.0, "{low} {high}");
@@ -97,12 +106,19 @@ mod tests {
     fn picture_follows_sound_and_restarts() {
         let start = Instant::now();
         let mut playout = VideoPlayout::new();
-        playout.follow_audio(Duration::from_millis(120));
-        let lags = run(&mut playout, start, 0, 100, |_| 0);
-        assert!((115.0..125.0).contains(&lags[99]), "{}", lags[99]);
+        let lags = run(&mut playout, start, 0, 100, |_| 0, Some(120));
+        assert!((119.0..121.0).contains(&lags[99]), "{}", lags[99]);
+        let steps = lags.windows(2).map(|pair| pair[1] - pair[0]);
+        assert!(steps.fold(0.0, f64::max) <= RISE_MS + 0.1, "the picture is slowed, not stopped");
+        // Sound that is early is not waited for, reports that lie are not believed, and no delay is without end.
+        let lags = run(&mut playout, start, 100, 300, |_| 0, Some(0));
+        assert!(lags[299] < 6.0, "{}", lags[299]);
+        assert!(run(&mut playout, start, 400, 100, |_| 0, Some(30_000)).iter().all(|lag| *lag < 6.0));
+        let lags = run(&mut playout, start, 500, 100, |_| 0, Some(900));
+        assert!((499.0..501.0).contains(&lags[99]), "{}", lags[99]);
         // The sender's clock jumps by minutes: due at once again, not minutes later.
-        let now = start + Duration::from_secs(10);
-        let due = playout.insert(now, 500_000_000);
-        assert!(due <= now + Duration::from_millis(130) && due >= now);
+        let now = start + Duration::from_secs(30);
+        let due = playout.insert(now, 500_000_000, None);
+        assert!(due <= now + Duration::from_millis(510) && due >= now);
     }
 }

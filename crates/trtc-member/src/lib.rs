@@ -103,6 +103,8 @@ pub struct ReceivedVideo {
     pub key: bool,
     /// RTP timestamp, 90 kHz.
     pub rtp_time: u32,
+    /// When it was captured, by the sender's wall clock (NTP time), where a Sender Report has told. The clock of all its tracks.
+    pub captured: Option<Duration>,
     /// When its last packet came.
     pub received: Instant,
 }
@@ -122,6 +124,8 @@ pub struct ReceivedAudio {
     pub sequence: u16,
     /// RTP timestamp, 48 kHz.
     pub rtp_time: u32,
+    /// When its first sample was captured, by the sender's wall clock, as [`ReceivedVideo::captured`].
+    pub captured: Option<Duration>,
     /// When it came.
     pub received: Instant,
 }

@@ -1,4 +1,5 @@
 //! The receiving half: packets of the subscriber connection become frames and Opus packets of remote tracks.
+use crate::clock::captured;
 use crate::outbound::Outbound;
 use crate::stats::RemoteTrackStats;
 use crate::{Delivery, ReceivedAudio, ReceivedVideo};
@@ -16,6 +17,7 @@ const REPORT_PERIOD: Duration = Duration::from_secs(1);
 const LEARNT_SSRCS_MAX: usize = 64;
 /// Report blocks of one RTCP packet (RFC 3550: a five-bit count).
 const BLOCKS_MAX: usize = 31;
+const VIDEO_CLOCK: u32 = 90_000;
 const REMB_START_BPS: u64 = 10_000_000;
 const REMB_MIN_BPS: u64 = 100_000;
 const REMB_MAX_BPS: u64 = 50_000_000;
@@ -47,6 +49,8 @@ struct Stream {
     ext_twcc: Option<u8>,
     source: Option<Source>,
     payload_type: Option<u8>,
+    /// NTP and RTP time of the newest Sender Report.
+    report: Option<(u64, u32)>,
     bytes: u64,
     frames: u64,
     repaired: u64,
@@ -155,6 +159,7 @@ impl Receive {
                         payload: Bytes::copy_from_slice(packet.payload()),
                         sequence: header.sequence,
                         rtp_time: header.timestamp,
+                        captured: captured(stream.report, header.timestamp, clock),
                         received: now,
                     }));
                 }
@@ -165,8 +170,9 @@ impl Receive {
     /// Takes a decrypted compound RTCP packet.
     pub fn rtcp(&mut self, now: Instant, datagram: &[u8]) {
         for packet in rtcp::parse(datagram) {
-            let Rtcp::SenderReport { ssrc, ntp, .. } = packet else { continue };
+            let Rtcp::SenderReport { ssrc, ntp, rtp_time, .. } = packet else { continue };
             let Some(&(index, false)) = self.by_ssrc.get(&ssrc) else { continue };
+            self.streams[index].report = Some((ntp, rtp_time));
             match &mut self.streams[index].source {
                 Some(Source::Video(video, _)) => video.sender_report(now, ntp),
                 Some(Source::Audio(stats)) => stats.sender_report(now, ntp),
@@ -213,6 +219,7 @@ impl Receive {
                     data: frame.data,
                     key: frame.key,
                     rtp_time: frame.rtp_time,
+                    captured: captured(stream.report, frame.rtp_time, VIDEO_CLOCK),
                     received: frame.last_arrival,
                 }));
             }
@@ -321,6 +328,7 @@ impl Stream {
             ext_twcc: None,
             source: None,
             payload_type: None,
+            report: None,
             bytes: 0,
             frames: 0,
             repaired: 0,

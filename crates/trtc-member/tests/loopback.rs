@@ -149,7 +149,7 @@ fn two_members_hear_and_see_each_other() {
     let mut encoder = H264Encoder::new(target).unwrap();
     let mut opus = OpusEncoder::new(1, AudioQuality::Default).unwrap();
     let (epoch, mut sent, mut sent_audio) = (Instant::now(), Vec::<EncodedVideo>::new(), Vec::<Bytes>::new());
-    let (mut keys, mut messages) = (0, 0_u8);
+    let (mut keys, mut messages, mut last_sound) = (0, 0_u8, Duration::ZERO);
     for tick in 0..seconds * 100 {
         let time = Duration::from_millis(10 * u64::from(tick));
         std::thread::sleep((epoch + time).saturating_duration_since(Instant::now()));
@@ -171,6 +171,7 @@ fn two_members_hear_and_see_each_other() {
                     .send_audio("mic", &EncodedAudio { opus: &packet, samples_48k: 960, time, level: Some(20) })
                     .unwrap();
                 sent_audio.push(packet.into());
+                last_sound = time;
             }
         }
         if tick >= 100 && tick % 20 == 0 {
@@ -211,6 +212,13 @@ fn two_members_hear_and_see_each_other() {
             seen.audio.iter().zip(&sent_audio[first_audio..]).filter(|(got, sent)| got.payload == **sent).count();
         println!("audio {}/{} from packet {first_audio}, equal {heard}", seen.audio.len(), sent_audio.len());
         assert!(heard * 100 >= (sent_audio.len() - first_audio) * 99);
+        // By the Sender Reports that the server hands on, the last frame and the last sound lie apart as they were captured.
+        let captured = |at: Option<Duration>| at.expect("a Sender Report came").as_secs_f64() * 1e3;
+        let apart =
+            captured(seen.video[seen.video.len() - 1].captured) - captured(seen.audio[seen.audio.len() - 1].captured);
+        let really = (sent[sent.len() - 1].time.as_secs_f64() - last_sound.as_secs_f64()) * 1e3;
+        println!("skew_ms {:.3} by the reports", apart - really);
+        assert!((apart - really).abs() < 10.0, "{apart} {really}");
         let data = |reliable: bool| {
             let all = seen.events.iter().filter_map(move |(_, e)| match e {
                 Event::Data { payload, reliable: r, topic, .. } if topic == "t" && *r == reliable => Some(payload[0]),

@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods)]
 use super::*;
 use crate::tone::{Tone, longest_gap_ms, tone_hz};
+use std::time::Duration;
 use trtc_types::Result;
 
 const HZ: f64 = 440.0;

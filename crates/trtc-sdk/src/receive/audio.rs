@@ -1,20 +1,23 @@
 //! Remote sound: a jitter buffer for each user, the mixer, and the pull of the mixed playout.
+use crate::remote::stream_of;
 use crate::switches::Switches;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use trtc_codec::OpusDecoder;
 use trtc_media::audio_jitter::AudioJitterBuffer;
 use trtc_media::{Resampler, mixer};
 use trtc_member::ReceivedAudio;
-use trtc_types::{AudioFrame, Error, Result, UserId};
+use trtc_types::{AudioFrame, Error, Result, StreamType, UserId};
 
 const INBOX_CAP: usize = 512;
 /// Samples in 10 ms of 48 kHz stereo.
 pub(crate) const BLOCK: usize = 960;
 /// Pulled sound that may wait in the rate converter, in samples.
 const PULL_CAP: usize = 48_000;
+/// A picture waits for sound that came within this time: a sender that is silent (DTX) still sends every 400 ms.
+const HEARD: Duration = Duration::from_secs(3);
 
 /// What is known about one remote user's sound.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -34,6 +37,8 @@ pub(crate) struct Playout {
     dropped: AtomicU64,
     gains: Mutex<Gains>,
     work: Mutex<Work>,
+    /// What of each track is played now, for lip sync; its own lock, so that a decoder never waits for a mix.
+    sounds: Mutex<BTreeMap<String, Sound>>,
     /// The host pulls; the hub does not.
     pub(crate) pulled: AtomicBool,
     /// Loudness of the last mixed block.
@@ -77,6 +82,20 @@ struct RemoteAudio {
     level: u32,
     heard: bool,
     info: RemoteAudioInfo,
+    /// RTP time of the newest packet whose capture time is known.
+    timed: Option<u32>,
+    sound: Sound,
+}
+
+/// A moment of a track.
+#[derive(Clone)]
+struct Sound {
+    user: UserId,
+    stream: StreamType,
+    /// By the sender's wall clock.
+    captured: Duration,
+    received: Instant,
+    plays: Instant,
 }
 
 impl Playout {
@@ -86,6 +105,7 @@ impl Playout {
             dropped: AtomicU64::new(0),
             gains: Mutex::default(),
             work: Mutex::default(),
+            sounds: Mutex::default(),
             pulled: AtomicBool::new(false),
             level: AtomicU32::new(0),
         }
@@ -105,12 +125,14 @@ impl Playout {
     pub(crate) fn remove(&self, sid: &str) {
         self.inbox.lock().retain(|p| p.sid != sid);
         self.work.lock().users.remove(sid);
+        self.sounds.lock().remove(sid);
     }
 
     /// Forgets all tracks and the mutes (volumes stay), as leaving a room does.
     pub(crate) fn clear(&self) {
         self.inbox.lock().clear();
         self.work.lock().users.clear();
+        self.sounds.lock().clear();
         self.gains.lock().muted = Switches::default();
     }
 
@@ -143,8 +165,12 @@ impl Playout {
         work.mix.clear();
         work.mix.resize(BLOCK, 0);
         let Work { users, mix, .. } = &mut *work;
-        for remote in users.values_mut() {
+        for (sid, remote) in users {
             let info = remote.buffer.pull(now, &mut remote.decoder, &mut remote.block);
+            if let Some(plays) = remote.timed.and_then(|time| remote.buffer.plays_at(time)) {
+                remote.sound.plays = plays;
+                self.tell_sound(sid, &remote.sound);
+            }
             let (playing, concealed) = (info.playing, info.concealed > 0);
             if !playing && !remote.heard {
                 continue;
@@ -221,6 +247,38 @@ impl Playout {
         Some(RemoteAudioInfo { delay_ms: stats.delay_ms, concealed_ms, ..remote.info.clone() })
     }
 
+    /// When the user's sound that was `captured` then is played: the microphone's for the camera, the screen's for the screen. `None`
+    /// without any around `now`.
+    pub(crate) fn plays_at(
+        &self,
+        user: &UserId,
+        stream: StreamType,
+        captured: Duration,
+        now: Instant,
+    ) -> Option<Instant> {
+        let sounds = self.sounds.lock();
+        let sound = sounds.values().find(|sound| sound.user == *user && sound.stream == stream)?;
+        if now.saturating_duration_since(sound.received) > HEARD {
+            return None;
+        }
+        match captured.checked_sub(sound.captured) {
+            Some(later) => sound.plays.checked_add(later),
+            None => sound.plays.checked_sub(sound.captured - captured),
+        }
+    }
+
+    fn tell_sound(&self, sid: &str, sound: &Sound) {
+        let mut sounds = self.sounds.lock();
+        match sounds.get_mut(sid) {
+            Some(known) => {
+                (known.captured, known.received, known.plays) = (sound.captured, sound.received, sound.plays);
+            }
+            None => {
+                sounds.insert(sid.to_owned(), sound.clone());
+            }
+        }
+    }
+
     fn gain(&self, user: &UserId) -> f32 {
         let gains = self.gains.lock();
         if gains.muted.is_on(user) {
@@ -243,11 +301,23 @@ impl Playout {
                     level: 0,
                     heard: false,
                     info: RemoteAudioInfo::default(),
+                    timed: None,
+                    sound: Sound {
+                        user: packet.user.clone(),
+                        stream: stream_of(packet.source),
+                        captured: Duration::ZERO,
+                        received: packet.received,
+                        plays: packet.received,
+                    },
                 };
                 work.users.insert(packet.sid.clone(), remote);
             }
             if let Some(remote) = work.users.get_mut(&packet.sid) {
                 remote.info.packets += 1;
+                if let Some(captured) = packet.captured {
+                    remote.timed = Some(packet.rtp_time);
+                    (remote.sound.captured, remote.sound.received) = (captured, packet.received);
+                }
                 remote.buffer.insert(packet.received, packet.sequence, packet.rtp_time, packet.payload);
             }
         }
@@ -278,7 +348,6 @@ pub(crate) fn check_pull(rate: u32, channels: u16, samples_per_channel: usize) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
     use trtc_codec::OpusEncoder;
     use trtc_types::{AudioEncoder, AudioQuality, TrackSource};
 
@@ -300,6 +369,7 @@ mod tests {
                     payload: opus.clone().into(),
                     sequence: if packet < 10 { packet } else { packet - 50 + lost },
                     rtp_time: 960 * u32::from(packet),
+                    captured: None,
                     received: now,
                 });
             }
@@ -312,5 +382,58 @@ mod tests {
     fn a_pause_of_the_sender_is_no_block_and_loss_is() {
         assert!(concealed_ms(0) < 100, "{} ms of a pause of 1000", concealed_ms(0));
         assert!(concealed_ms(50) > 100, "{} ms of a hole of 1000", concealed_ms(50));
+    }
+
+    /// A tone that grows loud in the 15th second, in bursts of 300 ms, and pictures that come at once: how far the sound of that
+    /// moment is heard behind its picture, in ms.
+    fn skew_ms(reported: bool) -> f64 {
+        let (playout, start, user) = (Playout::new(), Instant::now(), UserId::new("ann").unwrap());
+        let (mut video, mut encoder) =
+            (trtc_media::VideoPlayout::new(), OpusEncoder::new(1, AudioQuality::Default).unwrap());
+        let (wall, ms, loud) = (Duration::from_secs(3_900_000_000), Duration::from_millis, 15_000);
+        let (mut block, mut shown, mut heard) = ([0; BLOCK], start, None);
+        for tick in 0..1_600 {
+            let now = start + ms(10 * tick);
+            let burst = if tick % 30 == 29 { tick / 30 * 15..tick / 30 * 15 + 15 } else { 0..0 };
+            for packet in burst {
+                let peak = if packet * 20 < loud { 300.0 } else { 12_000.0 };
+                let wave = |i: u64| (peak * (0.0576 * (packet * 960 + i) as f64).sin()) as i16;
+                let mut opus = Vec::new();
+                encoder.encode(&(0..960).map(wave).collect::<Vec<_>>(), &mut opus).unwrap();
+                playout.push(ReceivedAudio {
+                    user: user.clone(),
+                    sid: "TR".into(),
+                    source: TrackSource::Microphone,
+                    payload: opus.into(),
+                    sequence: packet as u16,
+                    rtp_time: 7_000 + 960 * packet as u32,
+                    captured: reported.then(|| wall + ms(20 * packet)),
+                    received: now,
+                });
+            }
+            playout.mix(now, false, &mut block);
+            if heard.is_none() && block.iter().any(|s| *s > 6_000) {
+                heard = Some(now);
+            }
+            let captured = wall + ms(10 * tick);
+            if tick % 4 == 0 && 10 * tick <= loud {
+                let sound = playout.plays_at(&user, StreamType::Big, captured, now);
+                shown = video.insert(now, 900 * tick as u32, sound);
+            }
+            assert!(playout.plays_at(&user, StreamType::Sub, captured, now).is_none(), "another stream");
+            assert!(playout.plays_at(&user, StreamType::Big, captured, now + HEARD * 2).is_none(), "long silent");
+        }
+        let heard = heard.expect("it is loud");
+        let skew = (heard.saturating_duration_since(shown).as_secs_f64()
+            - shown.saturating_duration_since(heard).as_secs_f64())
+            * 1e3;
+        println!("sound {skew:.0} ms behind the picture, reports: {reported}");
+        skew
+    }
+
+    #[test]
+    fn the_picture_waits_for_the_sound_that_belongs_to_it() {
+        assert!(skew_ms(false) > 200.0);
+        assert!(skew_ms(true).abs() < 20.0);
     }
 }

@@ -165,7 +165,7 @@ impl VideoIn {
                 self.ask_key_frame();
                 continue;
             }
-            let due = playout.insert(frame.received, frame.rtp_time);
+            let due = playout.insert(frame.received, frame.rtp_time, self.sound_of(&frame));
             self.counters.delay_ms.store(playout.delay().as_millis() as u32, Ordering::Relaxed);
             let unit = EncodedVideo { data: frame.data, key: frame.key, time: media_time(due) };
             match decoder.decode(&unit) {
@@ -178,6 +178,12 @@ impl VideoIn {
                 }
             }
         }
+    }
+
+    /// When the sound of the moment that a frame shows is played, where the reports of both tell.
+    fn sound_of(&self, frame: &ReceivedVideo) -> Option<Instant> {
+        let shared = self.shared.upgrade()?;
+        shared.playout.plays_at(&self.user, self.stream, frame.captured?, frame.received)
     }
 
     fn next_frame(&self) -> Option<(ReceivedVideo, bool)> {
@@ -222,9 +228,16 @@ impl VideoIn {
             shared.emit(Event::FirstVideoFrame { user, stream, width, height });
         }
         let mut ready = self.ready.lock();
-        if ready.due.len() >= READY_CAP {
-            ready.due.pop_front();
-            self.counters.dropped.fetch_add(1, Ordering::Relaxed);
+        if ready.due.len() >= READY_CAP
+            && let Some((due, oldest)) = ready.due.pop_front()
+        {
+            let now = Instant::now();
+            if due > now {
+                // Too many wait for their time: early is better than never.
+                ready.due.push_front((now, oldest));
+            } else {
+                self.counters.dropped.fetch_add(1, Ordering::Relaxed);
+            }
         }
         ready.due.push_back((due, frame));
         drop(ready);
