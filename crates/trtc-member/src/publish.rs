@@ -1,5 +1,5 @@
 //! The sending half: encoded frames become RTP packets on the publisher connection; lost ones are repeated, reports are read.
-use crate::clock::{Wall, rtp_time};
+use crate::clock::{MediaZero, SoundClock, Wall, rtp_time};
 use crate::outbound::Outbound;
 use crate::pacer::Pacer;
 use crate::stats::LocalTrackStats;
@@ -21,8 +21,6 @@ const AUDIO_CLOCK: u32 = 48_000;
 const REPORT_PERIOD: Duration = Duration::from_secs(1);
 /// Packets repeated for one NACK datagram.
 const REPEAT_MAX: usize = 128;
-/// An audio time this far from the running one is a gap, not jitter of the caller.
-const AUDIO_GAP_TICKS: i32 = 1_920;
 
 pub(crate) struct Publish {
     tracks: BTreeMap<usize, Track>,
@@ -30,8 +28,6 @@ pub(crate) struct Publish {
     pacer: Pacer,
     packetizer: Packetizer,
     wall: Wall,
-    /// The instant of media time zero: earliest seen, so that the encoder's delay does not shift sound against picture.
-    media_zero: Option<Instant>,
     /// Packets with a transport-wide number, and what became of them.
     path: PathMonitor,
     rate: SendRate,
@@ -51,7 +47,8 @@ struct Track {
     /// One, or one for each layer, the smallest first.
     streams: Vec<RtpStream>,
     time_base: u32,
-    next_audio_time: Option<u32>,
+    zero: MediaZero,
+    sound: SoundClock,
 }
 
 impl Publish {
@@ -62,7 +59,6 @@ impl Publish {
             pacer: Pacer::new(),
             packetizer: Packetizer::new(),
             wall,
-            media_zero: None,
             path: PathMonitor::default(),
             rate: SendRate::default(),
             next_report: None,
@@ -161,7 +157,6 @@ impl Publish {
         frame: &EncodedVideo,
         told: &mut VecDeque<Delivery>,
     ) -> Result<bool> {
-        self.note_media_time(now, frame.time);
         let pacer = &mut self.pacer;
         let (&id, track) = self.tracks.iter_mut().find(|(_, t)| t.local.cid == cid).ok_or_else(|| no_track(cid))?;
         if track.local.kind != MediaKind::Video || track.local.codec != CodecKind::H264 {
@@ -171,6 +166,7 @@ impl Publish {
         if layer >= layers {
             return Err(Error::invalid(format!("layer must be below {layers}, the layers of {cid:?}, got {layer}")));
         }
+        track.zero.seen(now, frame.time);
         if track.local.muted || !track.sends(layer) {
             return Ok(false);
         }
@@ -216,23 +212,19 @@ impl Publish {
         out: &mut Outbound<'_>,
     ) -> Result<bool> {
         let EncodedAudio { opus, samples_48k: samples, time, level } = *sound;
-        self.note_media_time(now, time);
         let track = self.tracks.values_mut().find(|t| t.local.cid == cid).ok_or_else(|| no_track(cid))?;
         if track.local.kind != MediaKind::Audio || opus.is_empty() || opus.len() > PAYLOAD_MAX {
             return Err(Error::invalid(format!("cid {cid:?}: an audio track and 1..={PAYLOAD_MAX} bytes are needed")));
         }
+        track.zero.seen(now, time);
         let stream = &mut track.streams[0];
         let Some(params) = &track.params else {
             stream.stats.frames_dropped += 1;
             return Ok(false);
         };
-        let by_clock = rtp_time(track.time_base, time, AUDIO_CLOCK);
-        let running =
-            track.next_audio_time.filter(|next| (by_clock.wrapping_sub(*next) as i32).abs() < AUDIO_GAP_TICKS);
-        let timestamp = running.unwrap_or(by_clock);
-        track.next_audio_time = Some(timestamp.wrapping_add(samples));
+        let (timestamp, begins) = track.sound.stamp(rtp_time(track.time_base, time, AUDIO_CLOCK), samples);
         // The first packet of a talk spurt is marked (RFC 3551 section 4.1).
-        let mut packet = stream.packet(params, running.is_none(), timestamp, opus, level);
+        let mut packet = stream.packet(params, begins, timestamp, opus, level);
         stream.stats.frames += 1;
         stamp(&mut packet, params, &mut self.path, &self.wall, now);
         self.sent_bytes += stream.sent(&packet);
@@ -310,21 +302,15 @@ impl Publish {
         self.tracks.iter_mut().find(|(_, track)| track.local.cid == cid).map(|(id, track)| (*id, track))
     }
 
-    fn note_media_time(&mut self, now: Instant, time: Duration) {
-        let zero = now.checked_sub(time).unwrap_or(now);
-        let known = self.media_zero.get_or_insert(zero);
-        // A jump of more than a second is a new time base of the host.
-        if zero < *known || zero.saturating_duration_since(*known) > Duration::from_secs(1) {
-            *known = zero;
-        }
-    }
-
     fn report(&mut self, now: Instant, out: &mut Outbound<'_>) {
-        let media = now.saturating_duration_since(self.media_zero.unwrap_or(now));
+        let zeros: Vec<MediaZero> = self.tracks.values().map(|track| track.zero).collect();
         let ntp = self.wall.ntp(now);
         for track in self.tracks.values().filter(|track| track.params.is_some()) {
-            let clock = if track.local.kind == MediaKind::Video { VIDEO_CLOCK } else { AUDIO_CLOCK };
-            let time = rtp_time(track.time_base, media, clock);
+            let Some(media) = track.zero.media(now, &zeros) else { continue };
+            let time = match track.local.kind {
+                MediaKind::Video => rtp_time(track.time_base, media, VIDEO_CLOCK),
+                MediaKind::Audio => track.sound.at(rtp_time(track.time_base, media, AUDIO_CLOCK)),
+            };
             for info in track.streams.iter().filter_map(|stream| stream.sender_info(ntp, time)) {
                 let mut packet = Vec::with_capacity(96);
                 rtcp::sender_report(&mut packet, &info, &[]);
@@ -422,14 +408,22 @@ impl Track {
         if streams.is_empty() {
             streams.push(RtpStream::new(&local.cid, video, None));
         }
-        Self { section: None, params: None, streams, time_base: rand::random(), next_audio_time: None, local }
+        Self {
+            section: None,
+            params: None,
+            streams,
+            time_base: rand::random(),
+            zero: MediaZero::default(),
+            sound: SoundClock::default(),
+            local,
+        }
     }
 
     /// New streams for the other side: nothing of the old ones may be continued.
     fn renew(&mut self) {
         self.streams.iter_mut().for_each(RtpStream::renew);
         self.time_base = rand::random();
-        self.next_audio_time = None;
+        self.sound = SoundClock::default();
         self.params = None;
     }
 
