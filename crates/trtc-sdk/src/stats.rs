@@ -7,7 +7,7 @@ use crate::receive::audio::{BLOCK, Mixed};
 use crate::remote::stream_of;
 use crate::room::Phase;
 use crate::send::layer::{BIG, SMALL};
-use crate::shared::Shared;
+use crate::shared::{Shared, media_time};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -32,7 +32,7 @@ impl Port for Shared {
     fn tick(&self, tick: &Tick<'_>, playout: &mut [i32]) {
         let Tick { now, index, .. } = *tick;
         self.leave_after_failure();
-        let captured = self.capture.tick(index.is_multiple_of(2), tick.microphone);
+        let captured = self.capture.tick(media_time(now), index.is_multiple_of(2), tick.microphone);
         if captured.device_ready {
             self.microphone_flows();
         }

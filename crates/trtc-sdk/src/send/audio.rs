@@ -1,7 +1,6 @@
 //! Local sound: the microphone, custom PCM, a file or the pattern, in 20 ms Opus frames on the hub's clock.
 use super::files::WavFile;
 use crate::params::AudioInput;
-use crate::shared::media_now;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -17,6 +16,14 @@ const FRAME: usize = 960;
 const RING_CAP: usize = 96_000;
 /// Custom PCM that must wait before the first frame: 40 ms of 48 kHz stereo.
 const PREFILL: usize = 4 * FRAME;
+/// Custom PCM that has waited all through this many frames (2 s) is more than the host's unevenness needs, when it is above 150 ms:
+/// only the prefill is kept.
+const STANDING_FRAMES: u32 = 100;
+const STANDING: usize = 15 * FRAME;
+/// The samples follow the hub's clock by this part of what is between them with each frame; a step is followed at once.
+const FOLLOW: u32 = 64;
+const STEP: Duration = Duration::from_millis(200);
+const FRAME_TIME: Duration = Duration::from_millis(20);
 
 pub(crate) enum AudioSource {
     Custom,
@@ -48,6 +55,9 @@ struct Ring {
     converter: Option<(u32, u16, Resampler)>,
     open: bool,
     flowing: bool,
+    /// The least that waited since, and frames taken since.
+    least: usize,
+    taken: u32,
 }
 
 struct Work {
@@ -55,8 +65,8 @@ struct Work {
     quality: AudioQuality,
     encoder: Option<OpusEncoder>,
     sending: Option<(Member, String)>,
-    /// Media time of the first sample, and samples since.
-    start: Duration,
+    /// Media time of the next sample, and samples since the run began.
+    next: Option<Duration>,
     played: u64,
     first_sent: bool,
     /// The microphone has delivered.
@@ -84,7 +94,7 @@ impl Capture {
                 quality: AudioQuality::Default,
                 encoder: None,
                 sending: None,
-                start: Duration::ZERO,
+                next: None,
                 played: 0,
                 first_sent: false,
                 device_ready: false,
@@ -191,8 +201,8 @@ impl Capture {
         Ok(())
     }
 
-    /// Every 10 ms: a frame of 20 ms whenever the microphone has one, of other sources at `even` ticks.
-    pub(crate) fn tick(&self, even: bool, microphone: Option<&[i16; FRAME]>) -> Captured {
+    /// Every 10 ms, at `now` of the media clock: a frame of 20 ms whenever the microphone has one, of other sources at `even` ticks.
+    pub(crate) fn tick(&self, now: Duration, even: bool, microphone: Option<&[i16; FRAME]>) -> Captured {
         let mut work = self.work.lock();
         let mut ready = false;
         if matches!(work.source, Some(AudioSource::Device)) {
@@ -203,7 +213,7 @@ impl Capture {
         let mut pcm = std::mem::take(&mut work.pcm);
         pcm.clear();
         let has_sound = self.read(&mut work, &mut pcm);
-        let captured = if has_sound { self.send(&mut work, &mut pcm) } else { Captured::default() };
+        let captured = if has_sound { self.send(now, &mut work, &mut pcm) } else { Captured::default() };
         work.pcm = pcm;
         Captured { device_ready: ready, ..captured }
     }
@@ -232,11 +242,15 @@ impl Capture {
                     if ring.flowing {
                         // Underrun: the next sound starts a new run on the clock.
                         ring.flowing = false;
-                        work.start = Duration::ZERO;
+                        work.next = None;
                     }
                     return false;
                 }
-                ring.flowing = true;
+                if !std::mem::replace(&mut ring.flowing, true) {
+                    (ring.least, ring.taken) = (usize::MAX, 0);
+                }
+                let excess = ring.standing();
+                self.dropped_samples.fetch_add(excess as u64 / 2, Ordering::Relaxed);
                 pcm.extend(ring.samples.drain(..2 * FRAME));
                 true
             }
@@ -264,7 +278,7 @@ impl Capture {
         }
     }
 
-    fn send(&self, work: &mut Work, pcm: &mut Vec<i16>) -> Captured {
+    fn send(&self, now: Duration, work: &mut Work, pcm: &mut Vec<i16>) -> Captured {
         let volume = self.volume.load(Ordering::Relaxed) as i32;
         if self.is_muted() {
             // The track stays alive with silence, which DTX makes nearly free.
@@ -276,12 +290,7 @@ impl Capture {
         }
         self.level.store(mixer::volume(pcm), Ordering::Relaxed);
         let level = Some(mixer::level_dbov(pcm));
-        if work.start.is_zero() {
-            work.start = media_now();
-            work.played = 0;
-        }
-        let time = work.start + Duration::from_micros(work.played * 1_000_000 / 48_000);
-        work.played += FRAME as u64;
+        let time = work.time(now);
         let mut captured = Captured::default();
         let Some((member, cid)) = work.sending.clone() else { return captured };
         if work.quality != AudioQuality::Music {
@@ -317,7 +326,23 @@ impl Work {
     }
 
     fn restart(&mut self) {
-        self.start = Duration::ZERO;
+        self.next = None;
+    }
+
+    /// When the next frame was captured: sample after sample, yet on the media clock.
+    fn time(&mut self, now: Duration) -> Duration {
+        if self.next.is_none() {
+            self.played = 0;
+        }
+        let time = match self.next {
+            Some(next) if next.abs_diff(now) > STEP => now,
+            Some(next) if next < now => next + (now - next) / FOLLOW,
+            Some(next) => next - (next - now) / FOLLOW,
+            None => now,
+        };
+        self.next = Some(time + FRAME_TIME);
+        self.played += FRAME as u64;
+        time
     }
 
     fn encode(&mut self, pcm: &[i16]) -> Result<()> {
@@ -329,6 +354,23 @@ impl Work {
             Some(encoder) => encoder.encode(pcm, &mut self.packet),
             None => Ok(()),
         }
+    }
+}
+
+impl Ring {
+    /// Drops the oldest of what stands all the time: a host that caught up after a pause, or whose clock is fast, would be heard ever
+    /// later. Samples dropped.
+    fn standing(&mut self) -> usize {
+        self.least = self.least.min(self.samples.len());
+        self.taken += 1;
+        if self.taken < STANDING_FRAMES {
+            return 0;
+        }
+        let least = std::mem::replace(&mut self.least, usize::MAX);
+        self.taken = 0;
+        let excess = if least > STANDING { least - PREFILL } else { 0 };
+        self.samples.drain(..excess);
+        excess
     }
 }
 
@@ -348,4 +390,69 @@ fn check_input(input: &AudioInput<'_>) -> Result<()> {
         return Err(Error::invalid(format!("samples_per_channel must be 5..=100 ms ({low}..={high}), got {frames}")));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn capture() -> Capture {
+        let capture = Capture::new();
+        capture.set_source(Some(AudioSource::Custom));
+        capture
+    }
+
+    fn push(capture: &Capture) -> Result<()> {
+        let samples = [100; FRAME];
+        capture.push(AudioInput { sample_rate_hz: 48_000, channels: 1, samples: &samples })
+    }
+
+    fn waiting_ms(capture: &Capture) -> usize {
+        capture.ring.lock().samples.len() / 96
+    }
+
+    #[test]
+    fn sound_that_a_host_catches_up_with_does_not_wait_for_ever() {
+        let capture = capture();
+        let tick = |at: u64| capture.tick(FRAME_TIME * at as u32, true, None);
+        for at in 0..50 {
+            push(&capture).unwrap();
+            tick(at);
+        }
+        // 400 ms are missing, and come at once; bursts of 100 ms follow.
+        (50..70).for_each(|at| drop(tick(at)));
+        (0..20).for_each(|_| push(&capture).unwrap());
+        for at in 70..400 {
+            if at % 5 == 0 {
+                (0..5).for_each(|_| push(&capture).unwrap());
+            }
+            tick(at);
+        }
+        assert!((20..=140).contains(&waiting_ms(&capture)), "{} ms", waiting_ms(&capture));
+        let dropped = capture.dropped_samples.load(Ordering::Relaxed);
+        assert!((300 * 48..=420 * 48).contains(&dropped), "{dropped}");
+        // Once, and not again.
+        for at in 400..1_000 {
+            push(&capture).unwrap();
+            tick(at);
+        }
+        assert_eq!(capture.dropped_samples.load(Ordering::Relaxed), dropped);
+    }
+
+    #[test]
+    fn sound_of_a_slow_hub_stays_on_the_media_clock() {
+        let capture = capture();
+        let mut work = capture.work.lock();
+        let mut last = None;
+        // An hour by a speaker that is 100 ppm slow.
+        for frame in 0..180_000_u32 {
+            let now = Duration::from_secs(1) + FRAME_TIME.mul_f64(1.0001) * frame;
+            let time = work.time(now);
+            assert!(time.abs_diff(now) < Duration::from_micros(500), "{frame}: {time:?} {now:?}");
+            let step = last.replace(time).map_or(FRAME_TIME, |last| time - last);
+            assert!(step.abs_diff(FRAME_TIME) < Duration::from_micros(10), "{frame}: {step:?}");
+        }
+        // The machine slept.
+        assert_eq!(work.time(Duration::from_secs(9_000)), Duration::from_secs(9_000));
+    }
 }
