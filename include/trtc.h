@@ -1162,7 +1162,7 @@ TRTC_API trtc_result trtc_cloud_mute_local_audio(trtc_cloud *cloud, trtc_bool mu
 TRTC_API trtc_result trtc_cloud_enable_custom_audio_capture(trtc_cloud *cloud, trtc_bool enable);
 
 /*
- Sends sound of the host: 5 to 100 ms a call, in real time.
+ Sends sound of the host: 5 to 100 ms a call, in real time. What waits longer than 150 ms for two seconds on end is cut to 40 ms.
 
  The samples are copied. `release` (may be NULL) is called exactly once with `release_context`, whatever the result.
  Errors: `TRTC_ERR_REFUSED` (custom capture is not enabled), `TRTC_ERR_UNSUPPORTED_SAMPLERATE`,

@@ -45,7 +45,7 @@ pub unsafe extern "C" fn trtc_cloud_enable_custom_audio_capture(
     on_cloud(cloud, |entry| entry.cloud.enable_custom_audio_capture(enable != 0))
 }
 
-/// Sends sound of the host: 5 to 100 ms a call, in real time.
+/// Sends sound of the host: 5 to 100 ms a call, in real time. What waits longer than 150 ms for two seconds on end is cut to 40 ms.
 ///
 /// The samples are copied. `release` (may be NULL) is called exactly once with `release_context`, whatever the result.
 /// Errors: `TRTC_ERR_REFUSED` (custom capture is not enabled), `TRTC_ERR_UNSUPPORTED_SAMPLERATE`,
