@@ -68,6 +68,8 @@ struct Work {
     /// Media time of the next sample, and samples since the run began.
     next: Option<Duration>,
     played: u64,
+    /// How long ago the host gave the frame in hand.
+    waited: Duration,
     first_sent: bool,
     /// The microphone has delivered.
     device_ready: bool,
@@ -95,6 +97,7 @@ impl Capture {
                 encoder: None,
                 sending: None,
                 next: None,
+                waited: Duration::ZERO,
                 played: 0,
                 first_sent: false,
                 device_ready: false,
@@ -220,7 +223,8 @@ impl Capture {
 
     /// 20 ms of 48 kHz stereo.
     fn read(&self, work: &mut Work, pcm: &mut Vec<i16>) -> bool {
-        let Work { source, played, spare, .. } = work;
+        let Work { source, played, spare, waited, .. } = work;
+        *waited = Duration::ZERO;
         match source {
             None => false,
             Some(AudioSource::Device) => {
@@ -251,6 +255,7 @@ impl Capture {
                 }
                 let excess = ring.standing();
                 self.dropped_samples.fetch_add(excess as u64 / 2, Ordering::Relaxed);
+                *waited = FRAME_TIME * ring.samples.len() as u32 / (2 * FRAME) as u32;
                 pcm.extend(ring.samples.drain(..2 * FRAME));
                 true
             }
@@ -290,7 +295,7 @@ impl Capture {
         }
         self.level.store(mixer::volume(pcm), Ordering::Relaxed);
         let level = Some(mixer::level_dbov(pcm));
-        let time = work.time(now);
+        let time = work.time(now.saturating_sub(work.waited));
         let mut captured = Captured::default();
         let Some((member, cid)) = work.sending.clone() else { return captured };
         if work.quality != AudioQuality::Music {
@@ -437,6 +442,21 @@ mod tests {
             tick(at);
         }
         assert_eq!(capture.dropped_samples.load(Ordering::Relaxed), dropped);
+    }
+
+    #[test]
+    fn custom_sound_is_of_the_moment_in_which_the_host_gave_it() {
+        let capture = capture();
+        for at in 0..500 {
+            // 60 ms at a time: 40 to 100 ms wait.
+            if at % 3 == 0 {
+                (0..3).for_each(|_| push(&capture).unwrap());
+            }
+            capture.tick(Duration::from_secs(1) + FRAME_TIME * at, true, None);
+        }
+        let next = capture.work.lock().next.unwrap();
+        let late = Duration::from_secs(1) + FRAME_TIME * 500 - next;
+        assert!((20..=60).contains(&late.as_millis()), "{late:?}");
     }
 
     #[test]
