@@ -7,13 +7,13 @@ const SDP: (&str, &str) = ("Content-Type", "application/sdp");
 const FRAGMENT: (&str, &str) = ("Content-Type", "application/trickle-ice-sdpfrag");
 const RESTART: &str = "a=ice-ufrag:abcd\r\na=ice-pwd:0123456789012345678901\r\n";
 
-fn told(answer: &http::Answer) -> Outcome {
+pub fn told(answer: &http::Answer) -> Outcome {
     let text = format!("{} {}", answer.status, answer.body.lines().next().unwrap_or_default());
     if answer.status < 300 { Ok(answer.status.to_string()) } else { Err(text) }
 }
 
 /// An offer to send or to watch, over one of the two.
-fn opens(rig: &Rig, path: &str, token: &str) -> http::Answer {
+pub fn opens(rig: &Rig, path: &str, token: &str) -> http::Answer {
     let offer = media::offer();
     let offer = if path.starts_with("/whep") { offer.replace("a=sendonly", "a=recvonly") } else { offer };
     http::ask(rig.at, "POST", path, token, &[SDP], &offer)

@@ -1,4 +1,5 @@
 //! UserSig, PrivateMapKey and the role: who comes in, what its bits allow, and what a change of role may not do.
+use crate::doors::{opens, told};
 use crate::rig::{APP, Outcome, Rig, SECRET, STRICT_APP, STRICT_SECRET, hears};
 use livekit_protocol as lk;
 use lk::signal_request::Message as Ask;
@@ -138,13 +139,17 @@ fn entering_with_a_private_map_key() {
     let late = let_in_strictly(&rig, "late", &key("late", &json!("r"), ALL - 1), &json!({}));
     let good = enters(&rig, late.clone());
     drop(first);
+    wait_for_the_end_of_rooms(&rig);
+    rig.act("create a room that has ended again", good, |rig| enters(rig, late), "no right to create the room");
+    rig.finish();
+}
+
+fn wait_for_the_end_of_rooms(rig: &Rig) {
     let end = Instant::now() + PATIENCE;
     while !http::ask(rig.at, "GET", "/metrics", "", &[], "").body.contains("\ntrtc_rooms 0\n") {
         assert!(Instant::now() < end, "the room stays");
         std::thread::sleep(Duration::from_millis(20));
     }
-    rig.act("create a room that has ended again", good, |rig| enters(rig, late), "no right to create the room");
-    rig.finish();
 }
 
 fn rig_member(rig: &Rig, user: &str, role: i32, bits: u32) -> Client {
@@ -288,5 +293,38 @@ fn changing_the_role() {
     };
     let good = again(&rig, 20);
     rig.act("publish after having become audience", good, |rig| again(rig, 21), "NOT_ALLOWED");
+    rig.finish();
+}
+
+/// The same bits at the doors of browsers and encoders.
+#[test]
+fn what_bits_and_role_allow_over_whip_and_whep() {
+    let mut rig = Rig::new();
+    let (video, watch) = (16, 8 + 32 + 128);
+    let first = rig_member(&rig, "first", 20, ALL);
+    // A session that was opened is ended at once: it would keep the room.
+    let once = |rig: &Rig, path: &str, token: &str| {
+        let opened = opens(rig, path, token);
+        if opened.status == 201 {
+            http::ask(rig.at, "DELETE", opened.header("location"), token, &[], "");
+        }
+        told(&opened)
+    };
+    let tries = |rig: &Rig, path: &str, role: i32, bits: u32| once(rig, path, &with_bits(rig, "ann", role, bits));
+    for (what, path, role, bits) in [
+        ("publish a picture without its bit", "/whip/r", 20, ALL - video),
+        ("publish as audience", "/whip/r", 21, ALL),
+        ("watch without the bits to receive", "/whep/r", 20, ALL - watch),
+    ] {
+        let good = tries(&rig, path, 20, ALL);
+        rig.act(&format!("{what} over {path}"), good, |rig| tries(rig, path, role, bits), "403");
+    }
+    // A token from when there was a room does not make it again.
+    let late = with_bits(&rig, "late", 20, ALL - 1);
+    let good = once(&rig, "/whip/r", &late);
+    drop(first);
+    wait_for_the_end_of_rooms(&rig);
+    let again = |rig: &Rig| once(rig, "/whip/r", &late);
+    rig.act("create a room that has ended again over /whip", good, again, "no right to create the room");
     rig.finish();
 }
