@@ -3,6 +3,7 @@ the client says that it is back. The path is cut in a network namespace. Numbere
 the time, and the picture's time code is read before and after. As long as the server lives nobody joins anew: what comes back is
 the same member with the same tracks, over an ICE restart of both connections."""
 import base64
+import concurrent.futures
 import itertools
 import json
 import os
@@ -268,9 +269,8 @@ def main():
     only = os.environ.get("TRTC_RESUME_ONLY", "")
     wanted = [row for row in rows(picture) if only in row[0]]
     pairs = [Pair(checks, network, number, *row) for number, row in enumerate(wanted, 1)]
-    threads = [threading.Thread(target=pair.run) for pair in pairs]
-    [t.start() for t in threads]
-    [t.join() for t in threads]
+    with concurrent.futures.ThreadPoolExecutor(len(pairs)) as pool:
+        list(pool.map(Pair.run, pairs))  # one that breaks off breaks the suite
     print(f"{'longest pause, back after':32}" + "".join(f"{cause:>18}" for cause in CAUSES))
     for pair in pairs:
         print(f"{pair.name:32}" + "".join(f"{pair.figures.get(cause, '-'):>18}" for cause in CAUSES))

@@ -5,6 +5,7 @@ use crate::stage;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
+use std::{env, fs, process};
 
 /// The last livekit-server that `go install` can build (later ones carry replace directives).
 const LIVEKIT_SERVER: &str = "github.com/livekit/livekit-server/cmd/server@v1.13.5";
@@ -111,13 +112,19 @@ pub(crate) fn run(word: &str) -> Outcome {
         }
         println!("-- {}", suite.name);
         let mut verdict = "no verdict".to_owned();
-        let outcome = run_lines(&mut tools.command(suite), |line| {
+        // What a suite leaves behind, for instance hundreds of megabytes of pictures, goes with it.
+        let scratch = env::temp_dir().join(format!("trtc-suite-{}", process::id()));
+        fs::create_dir_all(&scratch).map_err(|e| format!("{}: {e}", scratch.display()))?;
+        let outcome = run_lines(tools.command(suite).env("TMPDIR", &scratch), |line| {
             if line.contains(" passed, ") && line.ends_with(" failed") {
                 line.clone_into(&mut verdict);
             } else if let Some(what) = line.strip_prefix("SKIPPED ") {
                 skipped.push(format!("in {}: {what}", suite.name));
             }
         });
+        if let Err(e) = fs::remove_dir_all(&scratch) {
+            println!("{}: {e}", scratch.display());
+        }
         if let Err(message) = outcome {
             println!("FAILED {}: {message}", suite.name);
             failed.push(suite.name);
@@ -192,9 +199,9 @@ fn twice<T>(what: &str, install: impl Fn() -> Outcome<T>) -> Option<T> {
 
 /// Where foreign programs are kept.
 pub(crate) fn cache_dir() -> PathBuf {
-    let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let base = base.or_else(|| std::env::var_os("HOME").map(|h| Path::new(&h).join(".cache")));
-    base.unwrap_or_else(std::env::temp_dir).join("libtrtc")
+    let base = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let base = base.or_else(|| env::var_os("HOME").map(|h| Path::new(&h).join(".cache")));
+    base.unwrap_or_else(env::temp_dir).join("libtrtc")
 }
 
 fn python(cache: &Path) -> Outcome<PathBuf> {
@@ -220,7 +227,7 @@ pub(crate) fn livekit_server(cache: &Path) -> Outcome<PathBuf> {
         }
         let bin = cache.join("bin");
         execute(Command::new("go").args(["install", LIVEKIT_SERVER]).env("GOBIN", &bin).env("GOTOOLCHAIN", "local"))?;
-        std::fs::rename(bin.join("server"), &program).map_err(|e| e.to_string())?;
+        fs::rename(bin.join("server"), &program).map_err(|e| e.to_string())?;
     }
     Ok(program)
 }
@@ -229,7 +236,7 @@ fn node(cache: &Path) -> Outcome<PathBuf> {
     let dir = cache.join("node");
     let modules = dir.join("node_modules");
     if !modules.join("livekit-client").is_dir() || !modules.join("playwright-core").is_dir() {
-        std::fs::create_dir_all(&dir).map_err(|e| e.to_string())?;
+        fs::create_dir_all(&dir).map_err(|e| e.to_string())?;
         execute(Command::new("npm").args(["install", "--silent", "--no-save"]).args(NODE_PACKAGES).current_dir(&dir))?;
     }
     Ok(modules)
