@@ -1621,7 +1621,7 @@ trtc_result trtc_cloud_stop_source(trtc_cloud *cloud,
  opened or is pulled out is told by `TRTC_WARN_CAMERA_NOT_AUTHORIZED`, `TRTC_WARN_CAMERA_IS_OCCUPIED`,
  `TRTC_WARN_CAMERA_START_FAILED` or `TRTC_WARN_CAMERA_DISCONNECTED` and tried again every second; one without pictures for
  5 s by `TRTC_WARN_CAMERA_DEVICE_ERROR`. Which camera: `trtc_device_set_current_device()`. On Linux (V4L2) only. Errors: `TRTC_ERR_NOT_SUPPORTED`
- (`view`), `TRTC_ERR_FAILED` (the system gives no thread). Any thread. Since 0.1.
+ (`view`, or a system without cameras), `TRTC_ERR_FAILED` (the system gives no thread). Any thread. Since 0.1.
  */
 TRTC_API
 trtc_result trtc_cloud_start_local_preview(trtc_cloud *cloud,

@@ -1,4 +1,5 @@
-//! Handles are tokens, never addresses: odd, at least 4096, below 2^31: `generation << 16 | kind << 14 | slot << 1 | 1`.
+//! Handles are tokens, never addresses: odd, at least 4096: `generation << 16 | kind << 14 | slot << 1 | 1`, below 2^47, and below 2^31
+//! where pointers have 32 bits.
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -8,7 +9,8 @@ const SLOT_BITS: u32 = 13;
 const SLOTS_MAX: usize = 1 << SLOT_BITS;
 const KIND_SHIFT: u32 = SLOT_BITS + 1;
 const GENERATION_SHIFT: u32 = KIND_SHIFT + 2;
-const GENERATION_MAX: u32 = (1 << (31 - GENERATION_SHIFT)) - 1;
+/// Enough for a century of pictures with 64 bits, for ten days with 32.
+const GENERATION_MAX: u32 = if usize::BITS >= 64 { u32::MAX >> 1 } else { (1 << (31 - GENERATION_SHIFT)) - 1 };
 
 /// What a handle is of: part of its token, so that one type's is never another's.
 #[derive(Clone, Copy)]
@@ -99,9 +101,10 @@ impl<T> Table<T> {
     }
 
     fn split(&self, token: usize) -> Option<(usize, u32)> {
-        let valid = token & 1 == 1 && (4096..1 << 31).contains(&token);
+        let valid = token & 1 == 1 && token >= 4096;
         let ours = token >> KIND_SHIFT & 3 == self.kind as usize;
-        (valid && ours).then_some((token >> 1 & (SLOTS_MAX - 1), (token >> GENERATION_SHIFT) as u32))
+        let generation = u32::try_from(token >> GENERATION_SHIFT).ok()?;
+        (valid && ours).then_some((token >> 1 & (SLOTS_MAX - 1), generation))
     }
 }
 
@@ -115,7 +118,7 @@ mod tests {
         let mut seen = std::collections::BTreeSet::new();
         for i in 0..1000 {
             let token = table.insert(Arc::new(i)).unwrap();
-            assert!(token & 1 == 1 && (4096..1 << 31).contains(&token));
+            assert!(token & 1 == 1 && token >= 4096);
             assert!(seen.insert(token));
             assert_eq!(*table.get(token).unwrap(), i);
             table.remove(token).unwrap();
@@ -138,12 +141,14 @@ mod tests {
 
     #[test]
     fn a_slot_ends_with_its_last_generation() {
-        let table = Table::new(Kind::Cloud);
-        for _ in 0..GENERATION_MAX + 5 {
-            let token = table.insert(Arc::new(())).unwrap();
-            assert!(token < 1 << 31);
-            table.remove(token).unwrap();
-        }
-        assert!(table.inner.lock().slots.len() == 2);
+        let table = Table::new(Kind::DeviceList);
+        let first = table.insert(Arc::new(())).unwrap();
+        table.inner.lock().slots[0].generation = GENERATION_MAX;
+        assert!(table.get(first).is_err());
+        let last = (GENERATION_MAX as usize) << GENERATION_SHIFT | first & ((1 << GENERATION_SHIFT) - 1);
+        assert!(last < 1 << if usize::BITS >= 64 { 47 } else { 31 });
+        table.remove(last).unwrap();
+        table.insert(Arc::new(())).unwrap();
+        assert_eq!(table.inner.lock().slots.len(), 2, "its slot is not used again");
     }
 }
