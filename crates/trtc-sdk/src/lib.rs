@@ -9,6 +9,7 @@
 //! | `trtc-events` | one per cloud, none in pull mode | event handler |
 //! | `trtc-audio` | one per process | audio taps |
 //! | `trtc-mic`, `trtc-speaker` | one per process each, while used | never |
+//! | `trtc-cameras` | one per process, once a cloud asked for cameras | never |
 //! | `trtc-venc` | one per local video stream | local render callback |
 //! | `trtc-vdec` | one per watched remote stream | never |
 //! | `trtc-render` | one per remote stream with a callback | remote render callback |

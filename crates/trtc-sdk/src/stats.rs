@@ -210,9 +210,9 @@ impl Shared {
             } else {
                 entry.audio_packet_loss_percent = percent;
                 entry.audio_bitrate_kbps = kbps;
-                if let Some(info) = self.playout.info(&track.user) {
+                if let Some(info) = self.playout.track_info(&track.sid) {
                     entry.jitter_buffer_delay_ms = info.delay_ms;
-                    let total = format!("{} sound blocked", track.user);
+                    let total = format!("{} {stream:?} sound blocked", track.user);
                     entry.audio_total_block_time_ms = meter.total(&total, &track.sid, info.concealed_ms);
                 }
             }

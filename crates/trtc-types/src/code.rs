@@ -102,7 +102,7 @@ codes! {
     WARN_CAMERA_NOT_AUTHORIZED = 1112;
     /// Another program uses the camera.
     WARN_CAMERA_IS_OCCUPIED = 1114;
-    /// The camera does not work.
+    /// The camera is open and delivers no pictures.
     WARN_CAMERA_DEVICE_ERROR = 1115;
     /// The camera was pulled out.
     WARN_CAMERA_DISCONNECTED = 1116;

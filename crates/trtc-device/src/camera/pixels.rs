@@ -162,7 +162,7 @@ mod tests {
 
     /// Eight bars, 4:2:2, without Huffman tables, as webcams send them. The first is Pillow's with its tables cut out; the second
     /// is FFmpeg's and as UVC webcams make them: the AVI1 marker, a restart marker after each row of blocks, zeros at the end.
-    /// A frame that a webcam recorded, with a licence to keep it here, was not found among the packages of Debian, PyPI and npm.
+    /// No webcam recorded either.
     #[test]
     fn mjpeg_frames_without_tables_have_their_colours() {
         for (data, width, height) in [(BARS, 320, 240), (WEBCAM, 640, 480)] {

@@ -30,7 +30,11 @@ impl Cloud {
             }
             found => found?,
         };
-        devices::CAMERAS.add(self.shared.clone(), &there)?;
+        {
+            // Under the lock, so that a `close` of another thread sees it.
+            let _open = self.shared.open_state()?;
+            devices::CAMERAS.add(self.shared.clone(), &there)?;
+        }
         let Some(camera) = devices::current_camera(&there) else {
             self.shared
                 .warn(Code::WARN_CAMERA_DEVICE_EMPTY, "no camera; enable custom video capture or start a source");

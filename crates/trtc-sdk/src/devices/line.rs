@@ -268,7 +268,8 @@ impl Line {
     fn open(&'static self, id: &str, generation: u64, serial: u64) -> Result<Open> {
         let lost: StreamLost = Arc::new(move |error| {
             let mut state = self.state.lock();
-            if state.generation == generation {
+            // One that is being closed says nothing of its successor.
+            if state.generation == generation && state.lost.as_ref().is_none_or(|(known, _)| *known <= serial) {
                 state.lost = Some((serial, error));
             }
             drop(state);

@@ -87,6 +87,14 @@ struct RemoteAudio {
     sound: Sound,
 }
 
+impl RemoteAudio {
+    fn info(&self) -> RemoteAudioInfo {
+        let stats = self.buffer.stats();
+        let concealed_ms = stats.concealed.saturating_sub(stats.unsettled) / 48;
+        RemoteAudioInfo { delay_ms: stats.delay_ms, concealed_ms, ..self.info.clone() }
+    }
+}
+
 /// A moment of a track.
 #[derive(Clone)]
 struct Sound {
@@ -241,10 +249,11 @@ impl Playout {
 
     pub(crate) fn info(&self, user: &UserId) -> Option<RemoteAudioInfo> {
         let work = self.work.lock();
-        let remote = work.users.values().find(|r| r.user == *user && r.heard)?;
-        let stats = remote.buffer.stats();
-        let concealed_ms = stats.concealed.saturating_sub(stats.unsettled) / 48;
-        Some(RemoteAudioInfo { delay_ms: stats.delay_ms, concealed_ms, ..remote.info.clone() })
+        work.users.values().find(|r| r.user == *user && r.heard).map(RemoteAudio::info)
+    }
+
+    pub(crate) fn track_info(&self, sid: &str) -> Option<RemoteAudioInfo> {
+        self.work.lock().users.get(sid).filter(|r| r.heard).map(RemoteAudio::info)
     }
 
     /// When the user's sound that was `captured` then is played: the microphone's for the camera, the screen's for the screen. `None`
