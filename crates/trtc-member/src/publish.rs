@@ -100,7 +100,8 @@ impl Publish {
             rtx_ssrc: video.then_some(track.streams[0].rtx_ssrc),
         });
         if !track.local.layers.is_empty() {
-            peer.set_send_rids(section, &RIDS[..track.streams.len()]);
+            let ssrcs: Vec<u32> = track.streams.iter().flat_map(|stream| [stream.ssrc, stream.rtx_ssrc]).collect();
+            peer.set_send_rids(section, &RIDS[..track.streams.len()], &ssrcs);
         }
         track.section = Some(section);
         track.streams.iter_mut().for_each(|stream| sid.clone_into(&mut stream.stats.sid));

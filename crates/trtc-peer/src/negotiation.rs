@@ -41,6 +41,8 @@ struct Track {
     id: SectionId,
     track: SendTrack,
     rids: Vec<String>,
+    /// Of the layers, without those of the track itself.
+    ssrcs: Vec<u32>,
     progress: Progress,
     /// Answers only: may be sent in any codec of the offer, another one at any time.
     any_codec: bool,
@@ -94,7 +96,7 @@ impl Negotiation {
     pub fn add_send(&mut self, track: SendTrack) -> SectionId {
         let id = SectionId(self.next_id);
         self.next_id += 1;
-        self.place(Track { id, track, rids: Vec::new(), progress: Progress::New, any_codec: false });
+        self.place(Track { id, track, rids: Vec::new(), ssrcs: Vec::new(), progress: Progress::New, any_codec: false });
         id
     }
 
@@ -102,15 +104,15 @@ impl Negotiation {
     pub fn add_relay(&mut self, track: SendTrack) -> SectionId {
         let id = SectionId(self.next_id);
         self.next_id += 1;
-        self.place(Track { id, track, rids: Vec::new(), progress: Progress::New, any_codec: true });
+        self.place(Track { id, track, rids: Vec::new(), ssrcs: Vec::new(), progress: Progress::New, any_codec: true });
         id
     }
 
-    /// Simulcast layers of a track; its packets carry them, so no SSRC is announced.
-    pub fn set_rids(&mut self, id: SectionId, rids: Vec<String>) {
+    /// Simulcast layers of a track; its packets carry them, so no SSRC is announced. Theirs are returned by [`Self::remove_send`].
+    pub fn set_rids(&mut self, id: SectionId, rids: Vec<String>, ssrcs: Vec<u32>) {
         if let Some(at) = self.find(id) {
             if let Some(track) = &mut self.slots[at].track {
-                track.rids = rids;
+                (track.rids, track.ssrcs) = (rids, ssrcs);
             }
             self.describe_track(at);
         }
@@ -127,7 +129,7 @@ impl Negotiation {
         slot.local.rids.clear();
         slot.local.msid = None;
         let ssrcs = [Some(track.track.ssrc), track.track.rtx_ssrc];
-        ssrcs.into_iter().flatten().collect()
+        ssrcs.into_iter().flatten().chain(track.ssrcs).collect()
     }
 
     pub fn mid(&self, id: SectionId) -> Option<&str> {

@@ -156,9 +156,10 @@ impl Peer {
         self.negotiation.add_relay(SendTrack { kind, codec, codec_spec: None, stream_id, track_id, ssrc, rtx_ssrc })
     }
 
-    /// Turns a track of ours into simulcast: packets carry MID and these RIDs, no SSRC is announced.
-    pub fn set_send_rids(&mut self, section: SectionId, rids: &[&str]) {
-        self.negotiation.set_rids(section, rids.iter().map(|rid| (*rid).to_owned()).collect());
+    /// Turns a track of ours into simulcast: packets carry MID and these RIDs, no SSRC is announced. `ssrcs` are those of the layers and
+    /// of their retransmissions, forgotten with the track.
+    pub fn set_send_rids(&mut self, section: SectionId, rids: &[&str], ssrcs: &[u32]) {
+        self.negotiation.set_rids(section, rids.iter().map(|rid| (*rid).to_owned()).collect(), ssrcs.to_vec());
     }
 
     /// Takes a track away; its section becomes inactive with the next negotiation. Its SSRCs must not be used again.

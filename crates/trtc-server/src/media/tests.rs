@@ -166,7 +166,7 @@ fn a_layer_follows_transport_wide_feedback() {
         rtx_ssrc: None,
     };
     let section = a.peer.add_send(track);
-    a.peer.set_send_rids(section, &["q", "h"]);
+    a.peer.set_send_rids(section, &["q", "h"], &[]);
     let (cid, sid) = ("cid".to_owned(), "TR_v".to_owned());
     media
         .send(MediaCommand::ExpectTrack { member: 1, cid, sid, kind: MediaKind::Video, muted: false, codec: None })
