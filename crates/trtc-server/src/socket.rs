@@ -57,8 +57,6 @@ pub struct Options {
     pub viewer: bool,
     /// Another door of ours speaks for the client (WHIP, WHEP); never a parameter of `/rtc`.
     pub served: bool,
-    /// The client tells tracks of one stream apart: protocol 10 and later, but for Firefox, which renames tracks.
-    pub syncs_streams: bool,
     pub protocol: i32,
     pub client_protocol: i32,
 }
@@ -79,8 +77,6 @@ impl Options {
             sid: query.get("sid").filter(|sid| sid.len() <= SID_MAX_BYTES).cloned().unwrap_or_default(),
             viewer: false,
             served: false,
-            syncs_streams: number("protocol") > 9
-                && !query.get("browser").is_some_and(|name| name.eq_ignore_ascii_case("firefox")),
             protocol: number("protocol"),
             client_protocol: number("client_protocol"),
         }
@@ -327,7 +323,5 @@ mod tests {
         assert!(!options("auto_subscribe=0").auto_subscribe && !options("auto_subscribe=false").auto_subscribe);
         assert!(options("reconnect=1&protocol=x").reconnect);
         assert_eq!(options("protocol=15").protocol, 15);
-        assert!(options("protocol=10").syncs_streams && !options("protocol=9").syncs_streams);
-        assert!(!options("protocol=16&browser=Firefox").syncs_streams);
     }
 }

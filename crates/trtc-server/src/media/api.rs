@@ -148,7 +148,7 @@ pub enum MediaCommand {
         member: MemberKey,
         /// Which track; it may be announced but not flowing yet.
         sid: String,
-        /// First token of its `a=msid`: tracks under the same are played in step.
+        /// First token of its `a=msid`.
         stream_id: String,
         /// Add or remove.
         on: bool,

@@ -22,8 +22,8 @@ const DEFAULT_HEIGHTS: [u32; 2] = [180, 360];
 const PRIORITY_SCREEN: u8 = 255;
 const PRIORITY_CAMERA: u8 = 1;
 
-/// Of a member's budget for changes; 64 a second remain.
-const SETTING_COST: usize = 1 << 10;
+/// Of a member's budget for changes, for each track that it names: 128 a second remain.
+const SETTING_COST: usize = 1 << 9;
 
 /// What is known of the demand for a track.
 #[derive(Default)]
@@ -40,6 +40,10 @@ impl Room {
         let now = self.now;
         let sids: BTreeSet<&String> = request.track_sids.iter().collect();
         for sid in sids {
+            let Some(member) = self.members.get_mut(&key) else { return };
+            if !member.updates.take(now, SETTING_COST) {
+                return self.too_many_updates(key);
+            }
             let publisher =
                 self.members.iter().find(|(k, m)| **k != key && m.tracks.iter().any(|t| t.info.sid == *sid));
             let track = publisher.and_then(|(_, m)| m.tracks.iter().find(|t| t.info.sid == *sid && t.started));
@@ -48,14 +52,10 @@ impl Room {
             let priority = u8::try_from(request.priority).ok().filter(|priority| *priority > 0);
             let setting = Setting { layer, priority };
             let Some(member) = self.members.get_mut(&key).filter(|m| m.wants(sid)) else { continue };
-            // Who says the same again says nothing; the media thread hears only of changes, and of so many.
-            if member.settings.get(sid) == Some(&setting) {
+            // Who says the same again says nothing.
+            if member.settings.insert(sid.clone(), setting) == Some(setting) {
                 continue;
             }
-            if !member.updates.take(now, SETTING_COST) {
-                return self.too_many_updates(key);
-            }
-            member.settings.insert(sid.clone(), setting);
             self.send_setting(key, sid);
             self.demand_changed(sid);
         }

@@ -49,8 +49,6 @@ pub struct Member {
     version: u32,
     joined_unix_ms: i64,
     client_protocol: i32,
-    /// It knows a track by the second token of `a=msid`, so the first may be shared.
-    pub syncs_streams: bool,
     /// Its signalling is ours (WHIP, WHEP): nobody can come back to it over a WebSocket.
     pub served: bool,
 }
@@ -102,7 +100,6 @@ impl Member {
             version: 1,
             joined_unix_ms: i64::try_from(auth::unix_ms()).unwrap_or(i64::MAX),
             client_protocol: joiner.options.client_protocol,
-            syncs_streams: joiner.options.syncs_streams,
             served: joiner.options.served,
         }
     }

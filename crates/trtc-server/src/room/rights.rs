@@ -12,9 +12,7 @@ use tokio::sync::oneshot;
 use trtc_proto::entry::{ROLE_ATTRIBUTE, RoleResponse, role_name};
 use trtc_proto::livekit::leave_request::Action;
 use trtc_proto::livekit::signal_response::Message;
-use trtc_proto::livekit::{
-    DisconnectReason, SubscriptionPermission, SubscriptionPermissionUpdate, TrackUnpublishedResponse,
-};
+use trtc_proto::livekit::{DisconnectReason, SubscriptionPermission, SubscriptionPermissionUpdate};
 use trtc_proto::ticket::Privileges;
 use trtc_types::{Code, Error, Result, Role};
 
@@ -159,20 +157,9 @@ impl Room {
         let grant = member.pass.grant.clone();
         let allowed = |track: &Track| grant.publishes_source(source_name(track.info.source()));
         let lost: Vec<String> = member.tracks.iter().filter(|t| !allowed(t)).map(|t| t.info.sid.clone()).collect();
-        lost.iter().for_each(|sid| self.falls_silent(key, sid));
-        let Some(member) = self.members.get_mut(&key) else { return };
-        member.tracks.retain(|track| !lost.contains(&track.info.sid));
         let starts = grant.subscribes() && !member.receiving;
         member.receiving |= starts;
-        for sid in lost {
-            self.forget_track(&sid);
-            self.media(key, MediaCommand::RemoveTrack { member: key, sid: sid.clone() });
-            self.send(
-                key,
-                messages::encode(Message::TrackUnpublished(TrackUnpublishedResponse { track_sid: sid })),
-                Missed::Keep,
-            );
-        }
+        lost.iter().for_each(|sid| self.withdraw_track(key, sid));
         self.media(key, MediaCommand::SetPermissions { member: key, can_publish_data: grant.publishes_data() });
         if starts {
             self.media(key, MediaCommand::StartSubscriber { member: key });

@@ -12,7 +12,7 @@ use trtc_proto::livekit::request_response::{Reason, Request};
 use trtc_proto::livekit::signal_response::Message;
 use trtc_proto::livekit::{
     AddTrackRequest, AudioTrackFeature, MuteTrackRequest, TrackPublishedResponse, TrackSource, TrackSubscribed,
-    TrackType, UpdateLocalAudioTrack, UpdateLocalVideoTrack, UpdateSubscription,
+    TrackType, TrackUnpublishedResponse, UpdateLocalAudioTrack, UpdateLocalVideoTrack, UpdateSubscription,
 };
 use trtc_types::MediaKind;
 
@@ -86,6 +86,23 @@ impl Room {
         None
     }
 
+    /// Whether another member's sub stream is live.
+    fn others_share(&self, key: MemberKey) -> bool {
+        let live = |t: &Track| t.started && t.info.source() == TrackSource::ScreenShare;
+        self.members.iter().any(|(other, m)| *other != key && m.tracks.iter().any(live))
+    }
+
+    /// A track ends that its member may not have (any more).
+    pub(super) fn withdraw_track(&mut self, key: MemberKey, sid: &str) {
+        self.falls_silent(key, sid);
+        let Some(member) = self.members.get_mut(&key) else { return };
+        member.tracks.retain(|track| track.info.sid != sid);
+        self.forget_track(sid);
+        self.media(key, MediaCommand::RemoveTrack { member: key, sid: sid.to_owned() });
+        let unpublished = TrackUnpublishedResponse { track_sid: sid.to_owned() };
+        self.send(key, messages::encode(Message::TrackUnpublished(unpublished)), Missed::Keep);
+    }
+
     /// Media arrived: the room learns of the track, then the subscribers' offers follow.
     pub(super) fn track_started(&mut self, key: MemberKey, sid: &str, codec_mime: &str) {
         let Some(member) = self.members.get_mut(&key) else { return };
@@ -95,6 +112,12 @@ impl Room {
         if again && track.info.mime_type == codec_mime {
             return;
         }
+        let screen = track.info.source() == TrackSource::ScreenShare;
+        if screen && !again && self.others_share(key) {
+            return self.withdraw_track(key, sid);
+        }
+        let Some(member) = self.members.get_mut(&key) else { return };
+        let Some(track) = member.track(sid) else { return };
         track.start(codec_mime);
         member.touch();
         let (publisher, hidden) = (member.sid.clone(), member.pass.grant.hidden);
@@ -178,17 +201,9 @@ impl Room {
         }
     }
 
-    /// What a track's stream is called towards a subscriber. A LiveKit server does the same: tracks of one stream are played in
-    /// step, and those who could not tell them apart then get a stream for each.
-    fn stream_id(&self, key: MemberKey, publisher_sid: &str, sid: &str) -> String {
-        let publisher = self.members.values().find(|m| m.sid == publisher_sid);
-        let track = publisher.and_then(|m| m.tracks.iter().find(|t| t.info.sid == sid));
-        let shared = track.filter(|_| self.members.get(&key).is_some_and(|m| m.syncs_streams));
-        format!("{publisher_sid}|{}", shared.map_or(sid, |track| &track.info.stream))
-    }
-
     pub(super) fn set_subscription(&mut self, key: MemberKey, publisher_sid: &str, sid: &str, on: bool) {
-        let (track, stream_id) = (sid.to_owned(), self.stream_id(key, publisher_sid, sid));
+        // Its own stream, by which clients know it: a section that carried another track keeps that one's name in browsers.
+        let (track, stream_id) = (sid.to_owned(), format!("{publisher_sid}|{sid}"));
         self.media(key, MediaCommand::Subscribe { member: key, sid: track, stream_id, on });
         if on {
             self.send_setting(key, sid);
