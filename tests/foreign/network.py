@@ -116,6 +116,8 @@ class Call:
         elif self.tries == 1:
             self.start()
             return self.judge(checks, user)
+        else:
+            checks.that(False, f"{self.what}: the {user} sends H.264 in one of two tries")
         if "video" in verdict:
             checks.that(verdict["video"]["seen_ratio"] >= 0.75, f"{self.what}: it reads the time codes of most frames", verdict["video"]["seen_ratio"])
             hears = verdict["audio"]["tone_hz"] and abs(verdict["audio"]["tone_hz"] - 440) <= 2

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 const LOSS_HIGH: f64 = 0.10;
 /// Loss alone does not take more: it may have nothing to do with load.
 const LOSS_FLOOR_BPS: u64 = 150_000;
-/// Loss out of a standing queue is the link's: it may take so much more.
+/// Loss out of a standing queue is the link's: below this it takes no more.
 const LOSS_QUEUE_FLOOR_BPS: u64 = 100_000;
 /// A growing queue alone takes no more either.
 const QUEUE_FLOOR_BPS: u64 = 250_000;
