@@ -43,6 +43,36 @@ const ROWS: [Row; 8] = [
     Row("lost_percent", "lost, %", 1.0, 3),
 ];
 
+/// Ours may be at most so many times another's, at every number of subscribers.
+struct Bar {
+    peer: Peer,
+    name: &'static str,
+    times: f64,
+}
+
+const BARS: [Bar; 5] = [
+    Bar { peer: Peer::LiveKit, name: "processor_ns", times: 0.5 },
+    Bar { peer: Peer::Janus, name: "processor_ns", times: 1.0 },
+    Bar { peer: Peer::Janus, name: "memory_a_subscriber", times: 0.5 },
+    Bar { peer: Peer::LiveKit, name: "latency_us_p95", times: 1.0 },
+    Bar { peer: Peer::Janus, name: "latency_us_p95", times: 1.0 },
+];
+
+impl Bar {
+    /// The figures that are above it.
+    fn missed(&self, ours: &[Figures], theirs: &[Figures]) -> Vec<String> {
+        let each = STAGES.map(|stage| format!("{stage}.{}", self.name));
+        let names = if self.name == "memory_a_subscriber" { vec![self.name.to_owned()] } else { each.to_vec() };
+        let median = |runs: &[Figures], name: &str| spread(runs, name).map_or(f64::NAN, |[median, ..]| median);
+        let over = |name: &String| {
+            let (ours, theirs) = (median(ours, name), median(theirs, name));
+            (ours > theirs * self.times)
+                .then(|| format!("{name} is {ours:.0}, {theirs:.0} there; the bar is {}", self.times))
+        };
+        names.iter().filter_map(over).collect()
+    }
+}
+
 /// A server that runs, and what the load must know of it.
 struct Running {
     child: Child,
@@ -72,7 +102,11 @@ pub(super) fn run(load: &Path, ours: &Path) -> Outcome {
         }
     }
     let names: Vec<&str> = servers.iter().map(|(_, name)| *name).collect();
-    report(&names, &runs)
+    report(&names, &runs);
+    let of = |peer: Peer| servers.iter().position(|(known, _)| *known == peer).map(|at| &runs[at][..]);
+    let missed = |bar: &Bar| Some(bar.missed(of(Peer::Ours)?, of(bar.peer)?));
+    let missed: Vec<String> = BARS.iter().filter_map(missed).flatten().collect();
+    if missed.is_empty() { Ok(()) } else { Err(missed.join("\n")) }
 }
 
 fn available(peer: Peer, name: &str) -> bool {
@@ -238,7 +272,7 @@ fn shuffled(count: usize) -> Vec<usize> {
     order
 }
 
-fn report(names: &[&str], runs: &[Vec<Figures>]) -> Outcome {
+fn report(names: &[&str], runs: &[Vec<Figures>]) {
     for stage in STAGES {
         println!("\n1 -> {stage} (median and spread of {RUNS} runs)");
         println!("{:<28} {}", "", names.iter().map(|name| format!("{name:<30}")).collect::<String>());
@@ -251,7 +285,6 @@ fn report(names: &[&str], runs: &[Vec<Figures>]) -> Outcome {
     }
     let slopes = runs.iter().map(|runs| cell(runs, "memory_a_subscriber", 1e3, 1));
     println!("\n{:<28} {}", "memory, KB a subscriber", slopes.collect::<String>());
-    Ok(())
 }
 
 /// Median and spread, or that there is none.

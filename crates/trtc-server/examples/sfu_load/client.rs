@@ -8,9 +8,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use trtc_net::batch::{BATCH, DATAGRAM_MAX, Receiver, SendQueue, bind};
-use trtc_peer::{Config, IceRole, Identity, Incoming, Peer, PeerEvent};
+use trtc_peer::{Config, IceRole, Identity, Incoming, Peer, PeerEvent, extension};
 use trtc_rtp::rtcp::{self, ReportBlock, Rtcp};
-use trtc_rtp::{ReceiverStats, RtpPacket};
+use trtc_rtp::{ReceiverStats, RtpPacket, TransportFeedbackRecorder};
 
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -36,6 +36,9 @@ pub(crate) struct Received {
     pub(crate) key_frame_wanted: bool,
     streams: Vec<ReceiverStats>,
     report_due: Option<Instant>,
+    feedback: TransportFeedbackRecorder,
+    /// Where packets carry their transport-wide number, when the server numbers them.
+    number: Option<u8>,
 }
 
 impl Client {
@@ -100,6 +103,9 @@ impl Client {
             self.media.report_due = Some(now + REPORT_INTERVAL);
             self.report(queue, now);
         }
+        if self.media.feedback.timeout().is_some_and(|due| due <= now) {
+            self.feed_back(queue, now);
+        }
         self.settle(queue)
     }
 
@@ -109,6 +115,9 @@ impl Client {
             match told {
                 Told::Offer { sdp, id } => {
                     let answer = self.peer.accept_offer(now, &sdp).map_err(other)?;
+                    let sections = self.peer.receive_sections();
+                    let mut extensions = sections.iter().flat_map(|section| &section.extensions);
+                    self.media.number = extensions.find(|(_, uri)| uri == extension::TRANSPORT_CC).map(|&(id, _)| id);
                     self.signalling.answer(answer, id)?;
                 }
                 Told::Answer { sdp } => self.peer.accept_answer(now, &sdp).map_err(other)?,
@@ -139,6 +148,19 @@ impl Client {
         let blocks: Vec<ReportBlock> = self.media.streams.iter_mut().filter_map(|s| s.report_block(now)).collect();
         let mut packet = Vec::new();
         rtcp::receiver_report(&mut packet, 1, &blocks);
+        self.seal_and_queue(queue, packet);
+    }
+
+    /// Transport-wide feedback, as every client sends it that is asked for it.
+    fn feed_back(&mut self, queue: &mut SendQueue, now: Instant) {
+        let Some(media) = self.media.streams.first().map(ReceiverStats::ssrc) else { return };
+        let mut packet = Vec::new();
+        while self.media.feedback.poll(now, &mut packet, 1, media) {
+            self.seal_and_queue(queue, std::mem::take(&mut packet));
+        }
+    }
+
+    fn seal_and_queue(&mut self, queue: &mut SendQueue, mut packet: Vec<u8>) {
         if let Some(to) = self.peer.seal_rtcp(&mut packet) {
             queue.push(&self.socket, to, |buffer| buffer.extend_from_slice(&packet));
         }
@@ -150,6 +172,9 @@ impl Received {
         match incoming {
             Incoming::Rtp(packet) => {
                 let Some(packet) = RtpPacket::parse(packet) else { return };
+                if let Some(&[high, low]) = self.number.and_then(|id| packet.extension(id)) {
+                    self.feedback.received(now, u16::from_be_bytes([high, low]));
+                }
                 self.packets += 1;
                 self.video_packets += u64::from(packet.payload().len() > AUDIO_PAYLOAD);
                 let header = packet.header();
