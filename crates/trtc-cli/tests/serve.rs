@@ -4,6 +4,8 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
+use trtc_proto::ticket::{Privileges, Ticket};
+use trtc_sdk::types::{RoomId, UserId};
 
 const SECRET: &str = "planted-secret-of-thirty-two-characters";
 
@@ -55,11 +57,13 @@ fn a_bad_configuration_is_refused_with_its_own_exit_code() {
 #[test]
 fn flags_go_before_the_file_and_secrets_are_not_shown() {
     let good = file("good", &format!("port = 1\nbind = '127.0.0.1'\n{}", keys()));
-    let flags = ["--port", "0", "--public-ip", "192.0.2.1"];
+    let udp = std::net::UdpSocket::bind("127.0.0.2:0").unwrap().local_addr().unwrap().port().to_string();
+    let flags = ["--bind", "127.0.0.2", "--port", "0", "--udp-port", &udp, "--public-ip", "192.0.2.1"];
     let output = trtc().arg("--config").arg(&good).args(flags).arg("--check-config").output().unwrap();
     let (shown, stderr) = text(&output);
     assert!(output.status.success(), "{stderr}");
-    for wanted in ["port = 0\n", "udp_port = 0\n", "public_ips = [\"192.0.2.1\"]", "mine = "] {
+    let udp_port = format!("udp_port = {udp}\n");
+    for wanted in ["bind = \"127.0.0.2\"", "port = 0\n", &udp_port, "public_ips = [\"192.0.2.1\"]", "mine = "] {
         assert!(shown.contains(wanted), "{wanted} in {shown}");
     }
     assert!(!shown.contains(SECRET));
@@ -68,7 +72,25 @@ fn flags_go_before_the_file_and_secrets_are_not_shown() {
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(line.contains("\"event\":\"ready\"") && !line.contains("secret"), "{line}");
+    assert!(line.contains("//127.0.0.2:") && line.contains(&format!("\"udp\":{udp}")), "{line}");
     std::fs::remove_file(good).unwrap();
+}
+
+/// systemd only warns of a setting that it does not know.
+#[test]
+fn the_unit_is_one_that_systemd_knows() {
+    let unit = include_str!("../../../examples/deploy/trtc.service");
+    let here = unit.replace("/usr/local/bin/trtc", env!("CARGO_BIN_EXE_trtc"));
+    let path = std::env::temp_dir().join(format!("trtc-verify-{}.service", std::process::id()));
+    std::fs::write(&path, here).unwrap();
+    match Command::new("systemd-analyze").arg("verify").arg(&path).output() {
+        Ok(output) => {
+            let said = text(&output).1;
+            assert!(output.status.success() && !said.contains("Unknown"), "{said}");
+        }
+        Err(e) => eprintln!("SKIPPED: systemd-analyze: {e}"),
+    }
+    std::fs::remove_file(path).unwrap();
 }
 
 /// Everything that must not be in a log, whatever the level: keys, tokens, passwords, in the open and as they travel.
@@ -104,10 +126,28 @@ fn logs_have_no_secrets_and_are_what_they_say() {
         let forged = format!("{}x", &token[..token.len() - 2]);
         let refused = member(&forged);
         assert!(!refused.status.success());
-        for (path, body) in
-            [(format!("/rtc/validate?access_token={forged}"), ""), ("/trtc/v1/token".into(), USER_SIG_BODY)]
-        {
-            request(http, &path, body);
+        let holder = || Ticket {
+            user: UserId::new("u").unwrap(),
+            sdk_app_id: 1_400_000_002,
+            issued_at_s: std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs(),
+            expire_s: 600,
+        };
+        let sig = holder().sign_user_sig(PLANTED[3]);
+        let key = holder().sign_private_map_key(PLANTED[3], RoomId::number(1).unwrap(), Privileges::ALL);
+        let entry = |sig: &str, key: &str| {
+            let fields = r#""sdkAppId":1400000002,"userId":"u","room":1,"role":20"#;
+            format!(r#"{{{fields},"userSig":"{sig}","privateMapKey":"{key}"}}"#)
+        };
+        let no_token = "";
+        for (path, bearer, body, status) in [
+            (format!("/rtc/validate?access_token={forged}"), no_token, "", " 401 "),
+            ("/trtc/v1/token".into(), no_token, &entry("eJplanted-user-sig", "eJplanted-key"), " 401 "),
+            ("/trtc/v1/token".into(), no_token, &entry(&sig, &key), " 200 "),
+            ("/whip/planted".into(), &token, "no SDP", " 415 "),
+            ("/whep/planted".into(), &forged, "no SDP", " 401 "),
+        ] {
+            let answer = request(http, &path, bearer, body);
+            assert!(answer.lines().next().unwrap().contains(status), "{path}: {answer}");
         }
         Command::new("kill").args(["-TERM", &server.id().to_string()]).status().unwrap();
         let output = server.wait_with_output().unwrap();
@@ -120,7 +160,7 @@ fn logs_have_no_secrets_and_are_what_they_say() {
         }
         let all = [logs, text(&joined).1, text(&refused).1].concat();
         // eyJ begins every JWT, eJ every UserSig.
-        for secret in PLANTED.iter().copied().chain(["eyJ", "eJplanted", "ice-pwd", token.as_str()]) {
+        for secret in PLANTED.iter().copied().chain(["eyJ", "eJplanted", "ice-pwd", &token, &sig, &key]) {
             let found = all.lines().find(|line| line.contains(secret));
             assert_eq!(found, None, "{secret} is in the log");
         }
@@ -128,20 +168,18 @@ fn logs_have_no_secrets_and_are_what_they_say() {
     }
 }
 
-const USER_SIG_BODY: &str = r#"{"sdkAppId":1400000002,"userId":"u","userSig":"eJplanted-user-sig","room":1,"role":20}"#;
-
 fn token(room: &str, identity: &str) -> String {
     use trtc_proto::jwt::{self, Claims, VideoGrant};
     let video = Some(VideoGrant { room_join: true, room: room.into(), ..VideoGrant::default() });
     jwt::sign(&Claims { iss: "mine".into(), sub: identity.into(), video, ..Claims::default() }, SECRET)
 }
 
-fn request(base: &str, path: &str, body: &str) -> String {
+fn request(base: &str, path: &str, bearer: &str, body: &str) -> String {
     let host = base.split("//").nth(1).unwrap();
     let mut tcp = std::net::TcpStream::connect(host).unwrap();
     let method = if body.is_empty() { "GET" } else { "POST" };
     let head = format!(
-        "Host: {host}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}",
+        "Host: {host}\r\nConnection: close\r\nAuthorization: Bearer {bearer}\r\nContent-Type: application/json\r\nContent-Length: {}",
         body.len()
     );
     write!(tcp, "{method} {path} HTTP/1.1\r\n{head}\r\n\r\n{body}").unwrap();
