@@ -115,7 +115,10 @@ pub(crate) fn run(word: &str) -> Outcome {
         // What a suite leaves behind, for instance hundreds of megabytes of pictures, goes with it.
         let scratch = env::temp_dir().join(format!("trtc-suite-{}", process::id()));
         fs::create_dir_all(&scratch).map_err(|e| format!("{}: {e}", scratch.display()))?;
-        let outcome = run_lines(tools.command(suite).env("TMPDIR", &scratch), |line| {
+        let logs = env::var_os("TRTC_TEST_LOGS").unwrap_or_else(|| env::temp_dir().into());
+        let mut command = tools.command(suite);
+        command.env("TMPDIR", &scratch).env("TRTC_TEST_LOGS", logs);
+        let outcome = run_lines(&mut command, |line| {
             if line.contains(" passed, ") && line.ends_with(" failed") {
                 line.clone_into(&mut verdict);
             } else if let Some(what) = line.strip_prefix("SKIPPED ") {
