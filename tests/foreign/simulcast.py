@@ -54,7 +54,8 @@ def main(codec):
     checks.that(disabled.get("b", {}).get("ok"), "and comes back")
     verdict = said("verdict")
     a = verdict.get("a", {}).get("video", {})
-    checks.that(a.get("frames", 0) > 200, "a decoded", a)
+    # It was hidden and shown small for a while.
+    checks.that(a.get("frames", 0) > 60, "a decoded", a)
     checks.that(verdict.get("b", {}).get("video", {}).get("lost", 1) == 0, "no switch looks like loss")
     checks.that(not any(e.get("event") == "page_error" for e in pages.events), "no page error")
     counts = server.counts()
